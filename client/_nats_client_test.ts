@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NatsServer } from "../testing/nats_server.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import type { Client, ManagerOptions } from "./client.ts";
+import { connect, type ConnectOptions } from "./connect.ts";
+
+type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
+
+async function withClient(
+  serverOptions: NatsServerOptions,
+  use: (client: Client, server: NatsServer) => Promise<void>,
+  options: ConnectOptions = {},
+): Promise<void> {
+  const server = await NatsServer.start(serverOptions);
+  try {
+    const client = await connect({ ...server.connectOptions, ...options });
+    try {
+      await use(client, server);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+test("the manager is confirmed once and shared", async () => {
+  await withClient({}, async (client) => {
+    const before = client.connection.stats().outMsgs;
+    const [one, two] = await Promise.all([client.manager(), client.manager()]);
+    assert.equal(one, two);
+    assert.equal(await client.manager(), one);
+    assert.equal(client.connection.stats().outMsgs, before + 1);
+    assert.equal((await one.getAccountInfo()).streams, 0);
+    await one.streams.add({ name: "S", subjects: ["s"] });
+    assert.equal((await client.jetstream.publish("s")).seq, 1);
+  });
+});
+
+test("JetStream off: said, with what to do, and asked again next time", async () => {
+  await withClient({ jetstream: false }, async (client) => {
+    const expected = { code: "jetstream_disabled", message: /start nats-server with -js/ };
+    await assert.rejects(client.manager(), expected);
+    await assert.rejects(client.manager(), expected);
+  });
+});
+
+test("JetStream off for the account: said", async () => {
+  const config = {
+    accounts: {
+      WITH: { jetstream: "enabled", users: [{ user: "a", password: "a" }] },
+      WITHOUT: { users: [{ user: "b", password: "b" }] },
+    },
+  };
+  const credentials = { user: "a", pass: "a" };
+  await withClient({ config, credentials }, async (client, server) => {
+    await client.manager();
+    const other = await connect({ servers: server.url, user: "b", pass: "b" });
+    try {
+      await assert.rejects(other.manager(), {
+        code: "jetstream_disabled",
+        message: /for the account/,
+      });
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+test("without permission for the API: said", async () => {
+  const permissions = { publish: { deny: ["$JS.API.>"] } };
+  const config = {
+    authorization: { users: [{ user: "a", password: "a", permissions }] },
+  };
+  const credentials = { user: "a", pass: "a" };
+  await withClient({ config, credentials, jetstream: false }, async (client) => {
+    await assert.rejects(client.manager({ timeoutMs: 2_000 }), { code: "permission_denied" });
+  });
+});
+
+test("each caller of manager() has a signal and a deadline of its own", async () => {
+  await withClient({}, async (client, server) => {
+    server.pause();
+    const controller = new AbortController();
+    const aborted = client.manager({ signal: controller.signal });
+    const late = client.manager({ timeoutMs: 50 });
+    const patient = client.manager();
+    controller.abort(new Error("not needed"));
+    await assert.rejects(aborted, /not needed/);
+    await assert.rejects(late, { code: "timeout", message: /reach JetStream.*50 ms/ });
+    server.continue();
+    assert.equal(await patient, await client.manager());
+  });
+});
+
+test("options of manager() are checked", async () => {
+  await withClient({}, async (client) => {
+    const types: unknown[] = [{ timeout: 5 }, { timeoutMs: "5" }, { signal: 5 }, 5];
+    for (const options of types) {
+      await assert.rejects(client.manager(options as ManagerOptions), TypeError);
+    }
+    await assert.rejects(client.manager({ timeoutMs: 0 }), RangeError);
+    await assert.rejects(
+      client.manager({ signal: AbortSignal.abort(new Error("early")) }),
+      /early/,
+    );
+  });
+});
+
+test("close() lets messages out first, and may be called again", async () => {
+  await withClient({}, async (receiver, server) => {
+    let received = 0;
+    receiver.connection.subscribe("x", { callback: () => void received++ });
+    await receiver.connection.flush();
+    const sender = await connect({ servers: server.url });
+    for (let i = 0; i < 1_000; i++) sender.connection.publish("x", "payload");
+    const first = sender.close();
+    assert.equal(sender.status, "draining");
+    assert.equal(sender.close(), first);
+    await first;
+    assert.equal(sender.status, "closed");
+    await sender[Symbol.asyncDispose]();
+    await waitUntil(() => received === 1_000, { what: "all messages are in" });
+    await assert.rejects(sender.manager(), {
+      code: "connection_closed",
+      message: /client is closed/,
+    });
+    assert.equal(sender.server.version, server.version);
+    assert.ok(sender.maxPayloadBytes > 0);
+  });
+});
+
+test("close() does not wait for a server that is gone", async () => {
+  await withClient({}, async (client, server) => {
+    await server.kill();
+    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    const started = performance.now();
+    await client.close();
+    assert.ok(performance.now() - started < 2_000);
+    assert.equal(client.status, "closed");
+  });
+});
+
+test("close() gives up on a server that does not answer", async () => {
+  await withClient({}, async (client, server) => {
+    server.pause();
+    try {
+      await client.close();
+      assert.equal(client.status, "closed");
+    } finally {
+      server.continue();
+    }
+  });
+});
+
+test("a connection that its user closes underneath is closed", async () => {
+  await withClient({}, async (client) => {
+    await client.connection.close();
+    assert.equal(client.status, "closed");
+    await assert.rejects(client.manager(), { code: "connection_closed" });
+  });
+});
+
+test("a connection that is draining underneath is waited for", async () => {
+  await withClient({}, async (client) => {
+    const draining = client.connection.drain();
+    assert.equal(client.status, "draining");
+    await client.close();
+    await draining;
+    assert.equal(client.status, "closed");
+  });
+});

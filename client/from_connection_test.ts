@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect as connectNative } from "@nats-io/transport-node";
+import { NatsServer } from "../testing/nats_server.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import { fromConnection } from "./from_connection.ts";
+import type { NatsConnection } from "./native.ts";
+
+async function withConnection(
+  use: (connection: NatsConnection, server: NatsServer) => Promise<void>,
+): Promise<void> {
+  const server = await NatsServer.start();
+  try {
+    const connection = await connectNative({ servers: server.url });
+    try {
+      await use(connection, server);
+    } finally {
+      await connection.close();
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+/** How many status iterators the native connection feeds. */
+function listeners(connection: NatsConnection): number {
+  return (connection as unknown as { protocol: { listeners: unknown[] } }).protocol.listeners
+    .length;
+}
+
+test("a borrowed connection outlives its clients and keeps nothing of them", async () => {
+  await withConnection(async (connection) => {
+    const one = await fromConnection(connection);
+    const other = await fromConnection(connection);
+    assert.equal(one.connection, connection);
+    await one.manager();
+    assert.equal(listeners(connection), 2);
+    await one.close();
+    assert.equal(one.status, "closed");
+    assert.equal(other.status, "connected");
+    assert.ok(!connection.isClosed() && !connection.isDraining());
+    await assert.rejects(one.manager(), { code: "connection_closed" });
+    await other.manager();
+    await other.close();
+    assert.equal(listeners(connection), 0);
+    await connection.flush();
+  });
+});
+
+test("the status follows a borrowed connection", async () => {
+  await withConnection(async (connection, server) => {
+    const client = await fromConnection(connection);
+    await server.kill();
+    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await server.restart();
+    await waitUntil(() => client.status === "connected", { what: "it is back" });
+    await connection.close();
+    assert.equal(client.status, "closed");
+    await client.close();
+  });
+});
+
+test("a connection that is closed or closing is refused", async () => {
+  await withConnection(async (connection) => {
+    const draining = connection.drain();
+    await assert.rejects(fromConnection(connection), { code: "connection_closed" });
+    await draining;
+    await assert.rejects(fromConnection(connection), { code: "connection_closed" });
+  });
+});
+
+test("what is no connection is refused", async () => {
+  for (const value of [undefined, null, 5, {}, "nats://a", { isClosed: () => false }]) {
+    await assert.rejects(fromConnection(value as unknown as NatsConnection), TypeError);
+  }
+});

@@ -1,0 +1,93 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Client } from "../client/client.ts";
+import type { OpenNamespace } from "./ensure_namespace.ts";
+import {
+  ConfirmationSchema,
+  type Outcome,
+  OutcomeSchema,
+  type Party,
+} from "./gen/jsflow/durable/v1/journal_pb.ts";
+import { isTerminal, type JournalState } from "./journal_state.ts";
+import { statusOf, summarise, writeSummary } from "./summary.ts";
+
+/** Which invocation. */
+export interface Target {
+  readonly workflow: string;
+  readonly id: string;
+}
+
+/** Writes the summary of where the invocation stands now. */
+export async function publishSummary(
+  space: OpenNamespace,
+  { workflow, id }: Target,
+  state: JournalState,
+): Promise<void> {
+  const key = space.names.stateKey(workflow, id);
+  await writeSummary(space.states, key, summarise(workflow, id, state));
+}
+
+/**
+ * Makes the end of an invocation known: summary first, then the replies.
+ *
+ * May be repeated at any time; `also` is a starter that the journal doesn't list.
+ */
+export async function finalise(
+  client: Client,
+  space: OpenNamespace,
+  target: Target,
+  state: JournalState,
+  also?: Party,
+): Promise<void> {
+  await publishSummary(space, target, state);
+  const outcome = toOutcome(target, state);
+  if (!outcome) return;
+  const reply = toBinary(OutcomeSchema, outcome);
+  const inboxes = new Set([...state.parties.values(), ...(also ? [also] : [])].map(inboxOf));
+  for (const inbox of inboxes) {
+    if (inbox) client.connection.publish(inbox, reply);
+  }
+}
+
+/** Tells whoever sent a command that the journal holds it. */
+export function confirm(client: Client, inbox: string, state: JournalState): void {
+  if (!inbox) return;
+  const value = create(ConfirmationSchema, {
+    journalSeq: BigInt(state.lastSeq),
+    status: statusOf(state),
+  });
+  client.connection.publish(inbox, toBinary(ConfirmationSchema, value));
+}
+
+/** How a folded journal ended; undefined while it has not. */
+export function toOutcome({ workflow, id }: Target, state: JournalState): Outcome | undefined {
+  const kind = state.terminal?.kind;
+  if (!isTerminal(state) || !kind) return undefined;
+  const journalSeq = BigInt(state.terminalSeq);
+  switch (kind.case) {
+    case "completed":
+      return create(OutcomeSchema, {
+        workflow,
+        id,
+        journalSeq,
+        result: { case: kind.case, value: kind.value },
+      });
+    case "failed":
+      return create(OutcomeSchema, {
+        workflow,
+        id,
+        journalSeq,
+        result: { case: kind.case, value: kind.value },
+      });
+    case "cancelled":
+      return create(OutcomeSchema, {
+        workflow,
+        id,
+        journalSeq,
+        result: { case: kind.case, value: kind.value },
+      });
+  }
+}
+
+function inboxOf({ kind }: Party): string {
+  return kind.case === "inbox" ? kind.value : "";
+}

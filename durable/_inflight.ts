@@ -1,0 +1,40 @@
+import type { Clock } from "../client/clock.ts";
+import type { Delivery } from "../client/delivery.ts";
+import type { Execution } from "./execution.ts";
+
+/** A command that this worker holds: settled by the newest of its deliveries. */
+export class Inflight {
+  delivery: Delivery;
+  /** Set while the command's invocation runs here. */
+  execution: Execution | undefined;
+  readonly #clock: Clock;
+  readonly #ackWaitMs: number;
+  #heardAt: number;
+
+  constructor(delivery: Delivery, clock: Clock, ackWaitMs: number) {
+    this.delivery = delivery;
+    this.#clock = clock;
+    this.#ackWaitMs = ackWaitMs;
+    this.#heardAt = clock.monotonic();
+  }
+
+  /** False once the server may have given the command to somebody else. */
+  get isFresh(): boolean {
+    return this.#clock.monotonic() - this.#heardAt < this.#ackWaitMs;
+  }
+
+  /** The same command was delivered here again. */
+  renew(delivery: Delivery): void {
+    this.delivery = delivery;
+    this.#heardAt = this.#clock.monotonic();
+  }
+
+  /** Tells the server that the command is in work, and looks for events that were missed. */
+  beat(): void {
+    if (this.isFresh) {
+      this.#heardAt = this.#clock.monotonic();
+      this.delivery.working();
+    }
+    this.execution?.refresh();
+  }
+}

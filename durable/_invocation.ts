@@ -1,0 +1,251 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import type { Subscription } from "@nats-io/nats-core";
+import { untilAborted } from "../client/deadline.ts";
+import { JsflowError } from "../client/errors.ts";
+import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
+import { checkDurationMs, checkOptions, checkSignal, checkString } from "../client/validate.ts";
+import type { CallBounds, DurableClientCore } from "./_durable_client_core.ts";
+import { InvocationFailedError } from "./errors.ts";
+import { failureInfo } from "./failure.ts";
+import { toOutcome } from "./_finalise.ts";
+import {
+  CancelSchema,
+  type Event,
+  EventSchema,
+  type Outcome,
+  PauseSchema,
+  RecordSchema,
+  ResumeSchema,
+} from "./gen/jsflow/durable/v1/journal_pb.ts";
+import type { InvocationHandle, WaitOptions } from "./invocation_handle.ts";
+import { type JournalEvent, toJournalEvents } from "./journal_event.ts";
+import { acceptRecord, emptyState, type JournalState } from "./journal_state.ts";
+import { fromPayload } from "./payload.ts";
+import { type InvocationSummary, readSummary, summarise } from "./summary.ts";
+import type { WorkflowRef } from "./workflow.ts";
+
+/** Milliseconds that a call waits when it doesn't say; results are waited for without end. */
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** How often to look for a result whose reply may have been lost. */
+const POLL: RetryPolicy = { attempts: Infinity, initialMs: 500, factor: 2, maxMs: 10_000 };
+
+/** The handle of one invocation. */
+export class Invocation<O> implements InvocationHandle<O> {
+  readonly workflow: string;
+  readonly id: string;
+  readonly #core: DurableClientCore;
+  readonly #ref: WorkflowRef<unknown, O>;
+  readonly #reply: Promise<Outcome> | undefined;
+  #outcome: Outcome | undefined;
+
+  constructor(
+    core: DurableClientCore,
+    ref: WorkflowRef<never, O> | WorkflowRef<unknown, O>,
+    id: string,
+    reply: Promise<Outcome> | undefined,
+  ) {
+    this.#core = core;
+    this.#ref = ref as WorkflowRef<unknown, O>;
+    this.workflow = ref.name;
+    this.id = id;
+    this.#reply = reply;
+    reply?.then((outcome) => this.#outcome = outcome, () => {});
+  }
+
+  async result(options: WaitOptions = {}): Promise<O> {
+    const bounds = checkWait("result", options, undefined);
+    const what = `get the result of ${this.workflow}/${this.id}`;
+    this.#outcome ??= await this.#core.bounded(what, bounds, (signal) => this.#ended(signal));
+    return this.#decode(this.#outcome);
+  }
+
+  async status(options: WaitOptions = {}): Promise<InvocationSummary> {
+    const bounds = checkWait("status", options, DEFAULT_TIMEOUT_MS);
+    return await this.#core.bounded(`read ${this.workflow}/${this.id}`, bounds, async () => {
+      const state = await this.#fold();
+      return summarise(this.workflow, this.id, state);
+    });
+  }
+
+  async *journal(options: WaitOptions = {}): AsyncIterable<JournalEvent> {
+    const bounds = checkWait("journal", options, DEFAULT_TIMEOUT_MS);
+    const what = `read the journal of ${this.workflow}/${this.id}`;
+    for (let from = 1;;) {
+      const record = await this.#core.bounded(what, bounds, async () => await this.#next(from));
+      if (!record) return;
+      yield* toJournalEvents(record.seq, record.bytes);
+      from = record.seq + 1;
+    }
+  }
+
+  async pause(options: WaitOptions = {}): Promise<void> {
+    const value = create(PauseSchema);
+    await this.#send("pause", options, { case: "pause", value });
+  }
+
+  async resume(options: WaitOptions = {}): Promise<void> {
+    const value = create(ResumeSchema);
+    await this.#send("resume", options, { case: "resume", value });
+  }
+
+  async cancel(
+    options: WaitOptions & { readonly reason?: string | undefined } = {},
+  ): Promise<void> {
+    checkOptions("cancel", options, ["signal", "timeoutMs", "reason"]);
+    const { reason = "", signal, timeoutMs } = options;
+    checkString("reason", reason, { minLength: 0, maxLength: 1_000 });
+    const value = create(CancelSchema, { reason: reason.toWellFormed() });
+    await this.#send("cancel", { signal, timeoutMs }, { case: "cancel", value });
+  }
+
+  /** Resolves when the event is in the journal, by the worker's word or by looking. */
+  async #send(name: string, options: WaitOptions, kind: Event["kind"]): Promise<void> {
+    const bounds = checkWait(name, options, DEFAULT_TIMEOUT_MS);
+    const event = create(EventSchema, { id: this.#core.options.newId(), kind });
+    const slot = this.#core.inbox.open();
+    try {
+      await this.#core.bounded(`${name} ${this.workflow}/${this.id}`, bounds, async (signal) => {
+        await untilAborted(this.#core.space(), signal);
+        await this.#core.sendEvent(this.#ref, this.id, event, slot.subject, signal);
+        const seen = this.#poll(signal, async () => await this.#holds(event.id) || undefined);
+        await untilAborted(Promise.race([slot.reply, seen]), signal);
+      });
+    } finally {
+      slot.close();
+    }
+  }
+
+  async #holds(eventId: string): Promise<boolean> {
+    const state = await this.#fold();
+    return state.eventIds.has(eventId) || state.terminal !== undefined;
+  }
+
+  /** The reply, or what the state bucket says should the reply be lost. */
+  async #ended(signal: AbortSignal): Promise<Outcome> {
+    const space = await untilAborted(this.#core.space(), signal);
+    const done = new AbortController();
+    const either = AbortSignal.any([signal, done.signal]);
+    const nudge = this.#reply ? undefined : this.#subscribe(space.names.stateBucket);
+    const polled = this.#poll(either, () => this.#stored(), nudge?.changed);
+    try {
+      return await untilAborted(this.#reply ? Promise.race([this.#reply, polled]) : polled, signal);
+    } finally {
+      done.abort();
+      polled.catch(() => {});
+      nudge?.subscription.unsubscribe();
+    }
+  }
+
+  /** A plain subscription to the summary's subject: cheaper for the server than a watch. */
+  #subscribe(
+    bucket: string,
+  ): { readonly subscription: Subscription; readonly changed: () => Promise<void> } {
+    let next = Promise.withResolvers<void>();
+    const key = this.#core.options.names.stateKey(this.workflow, this.id);
+    const subscription = this.#core.options.client.connection.subscribe(`$KV.${bucket}.${key}`, {
+      callback: () => {
+        next.resolve();
+        next = Promise.withResolvers();
+      },
+    });
+    return { subscription, changed: () => next.promise };
+  }
+
+  /** Looks again and again, at once when something changed, until there is an answer. */
+  async #poll<T>(
+    signal: AbortSignal,
+    look: () => Promise<T | undefined>,
+    changed?: () => Promise<void>,
+  ): Promise<T> {
+    const { clock, random } = this.#core.options;
+    for (let looks = 1;; looks++) {
+      signal.throwIfAborted();
+      const change = changed?.();
+      // A started invocation's reply comes first: look only after the first pause.
+      const found = looks > 1 || changed ? await look().catch(ignorePassing) : undefined;
+      if (found !== undefined) return found;
+      await this.#pause(retryDelayMs(POLL, looks, random) ?? 0, change, signal, clock.sleep);
+    }
+  }
+
+  async #pause(
+    ms: number,
+    change: Promise<void> | undefined,
+    signal: AbortSignal,
+    sleep: (ms: number, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    if (!change) return await sleep(ms, signal);
+    const over = new AbortController();
+    const slept = sleep(ms, AbortSignal.any([signal, over.signal]));
+    slept.catch(() => {});
+    try {
+      await Promise.race([slept, change]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #stored(): Promise<Outcome | undefined> {
+    const { states, names } = await this.#core.space();
+    const stored = await readSummary(states, names.stateKey(this.workflow, this.id));
+    const seq = stored?.summary.terminalSeq;
+    if (!seq) return undefined;
+    const record = await this.#core.store.at(seq);
+    if (!record) return undefined;
+    const terminal = fromBinary(RecordSchema, record.bytes).entries.find(isEnd);
+    const state: JournalState = {
+      ...emptyState(),
+      status: stored.summary.status as JournalState["status"],
+      terminal,
+      terminalSeq: seq,
+    };
+    return toOutcome({ workflow: this.workflow, id: this.id }, state);
+  }
+
+  async #fold(): Promise<JournalState> {
+    const state = emptyState();
+    for (;;) {
+      const record = await this.#next(state.lastSeq + 1);
+      if (!record || state.fault) return state;
+      acceptRecord(state, record.seq, record.bytes);
+    }
+  }
+
+  async #next(seq: number) {
+    await this.#core.space();
+    const { names } = this.#core.options;
+    return await this.#core.store.next(names.journalSubject(this.workflow, this.id), seq);
+  }
+
+  #decode({ result }: Outcome): O {
+    switch (result.case) {
+      case "completed":
+        return fromPayload(this.#ref.output, result.value.output);
+      case "failed":
+        throw new InvocationFailedError(this.workflow, this.id, failureInfo(result.value.error));
+      default:
+        throw new JsflowError(
+          "invocation_cancelled",
+          `${this.workflow}/${this.id} was cancelled: ${result.value?.reason || "no reason given"}`,
+        );
+    }
+  }
+}
+
+function isEnd({ kind }: { readonly kind: { readonly case: string | undefined } }): boolean {
+  return kind.case === "completed" || kind.case === "failed" || kind.case === "cancelled";
+}
+
+/** The server may be away for a moment; only a closed connection ends the wait. */
+function ignorePassing(error: unknown): undefined {
+  if (error instanceof JsflowError && error.code !== "connection_closed") return undefined;
+  throw error;
+}
+
+/** Without a default the call waits for ever. */
+function checkWait(what: string, options: WaitOptions, defaultMs: number | undefined): CallBounds {
+  const { signal, timeoutMs = defaultMs } = checkOptions(what, options, ["signal", "timeoutMs"]);
+  if (timeoutMs !== undefined) checkDurationMs("timeoutMs", timeoutMs, { min: 1 });
+  return { signal: checkSignal("signal", signal), timeoutMs };
+}

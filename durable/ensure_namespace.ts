@@ -1,0 +1,149 @@
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import type { Client } from "../client/client.ts";
+import { isJsflowError, JsflowError } from "../client/errors.ts";
+import { translateError } from "../client/translate_error.ts";
+import { checkInteger } from "../client/validate.ts";
+import { Namespace } from "./namespace.ts";
+
+/** How the streams of a namespace are stored. Every worker and client must say the same. */
+export interface StorageOptions {
+  /**
+   * Copies of each stream in a cluster: 1, 3 or 5. More than one needs nats-server 2.11 or newer,
+   * since older ones let two writers win one compare-and-set.
+   * @default 1
+   */
+  readonly replicas?: number | undefined;
+  /**
+   * Run replicated on a server older than 2.11 all the same. Steps may then be committed twice.
+   * @default false
+   */
+  readonly allowUnsafeCas?: boolean | undefined;
+}
+
+/** A namespace that is ready for use. */
+export interface OpenNamespace {
+  readonly names: Namespace;
+  readonly manager: JetStreamManager;
+  /** The bucket of the summaries. */
+  readonly states: KV;
+}
+
+/** Milliseconds in which the command stream drops a command that it has already stored. */
+const DEDUPLICATION_MS = 120_000;
+const NANOS = 1_000_000;
+
+/**
+ * Creates the streams and the bucket of a namespace where they are missing, and checks those that
+ * exist. Idempotent, and safe to run from many processes at once.
+ *
+ * @throws {JsflowError} `unsafe_cas` when the journal is or would be replicated on a server older
+ * than 2.11; `config_drift` when a stream exists with another configuration; `jetstream_disabled`.
+ */
+export async function ensureNamespace(
+  client: Client,
+  name: string | undefined,
+  options: StorageOptions = {},
+): Promise<OpenNamespace> {
+  const names = new Namespace(name);
+  const replicas = checkReplicas(options.replicas);
+  if (replicas > 1) refuseUnsafeCas(client, replicas, options);
+  const manager = await client.manager();
+  const journal = await ensureStream(manager, journalConfig(names, replicas));
+  if (journal.config.num_replicas > 1) {
+    refuseUnsafeCas(client, journal.config.num_replicas, options);
+  }
+  await ensureStream(manager, commandsConfig(names, replicas));
+  return { names, manager, states: await ensureStates(client, names, replicas) };
+}
+
+/** Replicas that JetStream allows. */
+function checkReplicas(replicas: number | undefined): number {
+  return replicas === undefined ? 1 : checkInteger("replicas", replicas, { min: 1, max: 5 });
+}
+
+function refuseUnsafeCas(client: Client, replicas: number, options: StorageOptions): void {
+  if (client.server.supports("replicated_cas") || options.allowUnsafeCas) return;
+  throw new JsflowError(
+    "unsafe_cas",
+    `cannot run on ${replicas} replicas: nats-server ${client.server.version} lets two writers win ` +
+      `the same compare-and-set on a replicated stream, so a step could be committed twice; ` +
+      `upgrade to 2.11 or newer, or use replicas: 1`,
+  );
+}
+
+type WantedStream = Partial<StreamConfig> & { name: string; subjects: string[] };
+
+function commandsConfig(names: Namespace, replicas: number): WantedStream {
+  return {
+    name: names.commands,
+    subjects: [names.commandFilter],
+    retention: RetentionPolicy.Workqueue,
+    storage: StorageType.File,
+    discard: DiscardPolicy.New,
+    duplicate_window: DEDUPLICATION_MS * NANOS,
+    num_replicas: replicas,
+  };
+}
+
+function journalConfig(names: Namespace, replicas: number): WantedStream {
+  return {
+    name: names.journal,
+    subjects: [names.journalFilter],
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    discard: DiscardPolicy.New,
+    duplicate_window: DEDUPLICATION_MS * NANOS,
+    num_replicas: replicas,
+  };
+}
+
+async function ensureStream(jsm: JetStreamManager, wanted: WantedStream): Promise<StreamInfo> {
+  const action = `open stream ${wanted.name}`;
+  try {
+    return checkDrift(wanted, await jsm.streams.info(wanted.name));
+  } catch (error) {
+    const translated = translateError(error, action);
+    if (!isJsflowError(translated, "stream_not_found")) throw translated;
+  }
+  try {
+    return checkDrift(wanted, await jsm.streams.add(wanted));
+  } catch (error) {
+    // Somebody else may have created it in between, with the very same or another configuration.
+    const existing = await jsm.streams.info(wanted.name).catch(() => undefined);
+    if (existing) return checkDrift(wanted, existing);
+    throw translateError(error, `create stream ${wanted.name}`);
+  }
+}
+
+function checkDrift(wanted: WantedStream, found: StreamInfo): StreamInfo {
+  const differences = Object.entries(wanted)
+    .map(([key, value]) => [key, value, found.config[key as keyof StreamConfig]] as const)
+    .filter(([, value, actual]) => JSON.stringify(value) !== JSON.stringify(actual))
+    .map(([key, value, actual]) =>
+      `${key} is ${JSON.stringify(actual)}, expected ${JSON.stringify(value)}`
+    );
+  if (differences.length === 0) return found;
+  throw new JsflowError(
+    "config_drift",
+    `cannot use stream ${wanted.name}: ${
+      differences.join("; ")
+    }; give every worker and client the ` +
+      `same options, or another namespace`,
+  );
+}
+
+async function ensureStates(client: Client, names: Namespace, replicas: number): Promise<KV> {
+  try {
+    return await new Kvm(client.jetstream).create(names.stateBucket, { replicas });
+  } catch (error) {
+    throw translateError(error, `open bucket ${names.stateBucket}`);
+  }
+}

@@ -1,0 +1,132 @@
+import type { KV } from "@nats-io/kv";
+import { isJsflowError } from "../client/errors.ts";
+import { translateError } from "../client/translate_error.ts";
+import type { FailureInfo } from "./errors.ts";
+import { failureInfo } from "./failure.ts";
+import { isPaused, isTerminal, type JournalState } from "./journal_state.ts";
+
+/** Where an invocation stands, as people see it. */
+export type InvocationStatus =
+  /** Accepted, not begun. */
+  | "pending"
+  | "running"
+  /** Waits for a timer, a signal or a child, and takes no memory. */
+  | "suspended"
+  | "paused"
+  /** Its code no longer repeats its journal. */
+  | "blocked"
+  /** It kept crashing its workers. */
+  | "parked"
+  | "completed"
+  | "failed"
+  | "cancelled";
+
+/**
+ * What is known of an invocation without reading its journal: one JSON document in the state
+ * bucket, for listing and watching. The journal alone is the truth.
+ */
+export interface InvocationSummary {
+  /** Format of the document. */
+  readonly version: 1;
+  /** Name of the workflow. */
+  readonly workflow: string;
+  /** Id of the invocation. */
+  readonly id: string;
+  /** Where it stands. */
+  readonly status: InvocationStatus;
+  /** Sequence of the journal record that this summary was folded at. */
+  readonly journalSeq: number;
+  /** When its first record was written, in ISO 8601. */
+  readonly startedAt: string;
+  /** When its last record was written, in ISO 8601. */
+  readonly updatedAt: string;
+  /** Set once it has ended: the sequence of the record that says how. */
+  readonly terminalSeq?: number | undefined;
+  /** What it failed with. */
+  readonly error?: FailureInfo | undefined;
+  /** Why it is blocked or was cancelled. */
+  readonly reason?: string | undefined;
+}
+
+/** The public status of a folded journal. */
+export function statusOf(state: JournalState): InvocationStatus {
+  if (state.fault) return "blocked";
+  if (isPaused(state)) return "paused";
+  switch (state.status) {
+    case "absent":
+    case "early":
+      return "pending";
+    case "active":
+    case "released":
+      return "running";
+    case "tombstone":
+      return tombstoneStatus(state);
+    default:
+      return state.status;
+  }
+}
+
+/** Folds a journal into its summary. */
+export function summarise(workflow: string, id: string, state: JournalState): InvocationSummary {
+  const end = state.terminal?.kind;
+  const error = end?.case === "failed" ? failureInfo(end.value.error) : undefined;
+  const reason = end?.case === "cancelled"
+    ? end.value.reason
+    : state.fault?.message ?? state.blocked?.reason;
+  return {
+    version: 1,
+    workflow,
+    id,
+    status: statusOf(state),
+    journalSeq: state.lastSeq,
+    startedAt: new Date(state.startedAtMs).toISOString(),
+    updatedAt: new Date(state.updatedAtMs).toISOString(),
+    ...(isTerminal(state) && { terminalSeq: state.terminalSeq }),
+    ...(error && { error }),
+    ...(reason && { reason }),
+  };
+}
+
+/**
+ * Writes a summary by compare-and-set over an older one; a newer one stays.
+ *
+ * @throws {JsflowError} when the server can't be reached.
+ */
+export async function writeSummary(
+  states: KV,
+  key: string,
+  summary: InvocationSummary,
+): Promise<void> {
+  const text = JSON.stringify(summary);
+  for (let revision = 0;;) {
+    try {
+      await states.put(key, text, { previousSeq: revision });
+      return;
+    } catch (error) {
+      const translated = translateError(error, `write the summary ${key}`);
+      if (!isJsflowError(translated, "sequence_conflict")) throw translated;
+    }
+    const stored = await readSummary(states, key);
+    if (stored && stored.summary.journalSeq >= summary.journalSeq) return;
+    revision = stored?.revision ?? 0;
+  }
+}
+
+/** The stored summary and its revision. */
+export async function readSummary(
+  states: KV,
+  key: string,
+): Promise<{ summary: InvocationSummary; revision: number } | undefined> {
+  try {
+    const entry = await states.get(key);
+    if (!entry || entry.operation !== "PUT") return undefined;
+    return { summary: entry.json<InvocationSummary>(), revision: entry.revision };
+  } catch (error) {
+    throw translateError(error, `read the summary ${key}`);
+  }
+}
+
+function tombstoneStatus(state: JournalState): InvocationStatus {
+  const status = state.terminal?.kind.case === "tombstone" ? state.terminal.kind.value.status : "";
+  return status === "failed" || status === "cancelled" ? status : "completed";
+}

@@ -1,0 +1,22 @@
+import { homedir } from "node:os";
+import process from "node:process";
+
+/** An environment variable, or undefined when it is unset, empty, or must not be read. */
+export function environmentVariable(name: string): string | undefined {
+  try {
+    return process.env[name] || undefined;
+  } catch {
+    return undefined; // Deno without --allow-env
+  }
+}
+
+/** The user's home folder, or undefined when it can't be known. */
+export function homeFolder(): string | undefined {
+  const fromEnvironment = environmentVariable("HOME") ?? environmentVariable("USERPROFILE");
+  if (fromEnvironment !== undefined) return fromEnvironment;
+  try {
+    return homedir() || undefined;
+  } catch {
+    return undefined; // Deno without --allow-sys
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * Real NATS servers for tests: one server, clusters whose links can be cut, a TCP proxy that
+ * injects faults, and helpers for programs that are to be crashed.
+ *
+ * Everything listens on 127.0.0.1 only, on free ports, and ends with the process that started it.
+ * The nats-server program is found, never downloaded: see {@link findServer}.
+ *
+ * @module
+ */
+export type { Authenticator, TlsOptions } from "../client/native.ts";
+export { findServer, readServerVersion, serverCachePath } from "./find_server.ts";
+export type { FindServerOptions } from "./find_server.ts";
+export { NatsServer } from "./nats_server.ts";
+export type { ServerConnectOptions } from "./nats_server.ts";
+export type { ServerAuth, ServerCredentials } from "./server_auth.ts";
+export type { ServerConfig, ServerConfigValue } from "./server_config.ts";
+export type { NatsServerOptions, ServerTlsOptions } from "./server_options.ts";
+export { floorServerVersion, newestServerVersion } from "./server_versions.ts";
+export { spawnProgram } from "./spawn_program.ts";
+export type {
+  ProgramExit,
+  ProgramSignal,
+  SpawnedProgram,
+  SpawnProgramOptions,
+} from "./spawn_program.ts";
+export { createTestCertificates } from "./test_certificates.ts";
+export type { TestCertificates, TestCertificatesOptions } from "./test_certificates.ts";
+export { waitUntil } from "./wait_until.ts";
+export type { Truthy, WaitUntilOptions } from "./wait_until.ts";
