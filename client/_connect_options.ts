@@ -1,8 +1,8 @@
 import { defaultName } from "./_default_name.ts";
+import { reconnectDelays } from "./_reconnect_delays.ts";
 import { parseServers, type ServerList, type UrlCredentials } from "./_server_list.ts";
 import type { ConnectOptions } from "./connect.ts";
 import type { Authenticator, NatsConnectionOptions } from "./native.ts";
-import { retryDelayMs } from "./retry_policy.ts";
 import {
   checkDurationMs,
   checkFunction,
@@ -15,7 +15,6 @@ import {
 const DEFAULT_SERVER = "127.0.0.1:4222";
 const DEFAULT_TIMEOUT_MS = 5_000;
 const MAX_NAME_LENGTH = 256;
-const RECONNECT = { attempts: Infinity, initialMs: 100, factor: 2, maxMs: 5_000 } as const;
 const KEYS = [
   "authenticator",
   "name",
@@ -85,25 +84,10 @@ function reconnectDefaults(): NatsConnectionOptions {
   return {
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true,
-    reconnectDelayHandler: reconnectDelays(),
-  };
-}
-
-/**
- * The native client asks before each dial and waits only if the last dial was more recent, so the
- * delay is drawn anew at most once per wait, and a quiet time starts the growth over.
- */
-function reconnectDelays(): () => number {
-  let attempt = 0;
-  let drawnAt = -Infinity;
-  let delayMs = 0;
-  return () => {
-    const elapsedMs = performance.now() - drawnAt;
-    if (elapsedMs < delayMs) return delayMs;
-    attempt = elapsedMs > delayMs + 2 * RECONNECT.maxMs ? 1 : attempt + 1;
-    drawnAt = performance.now();
-    delayMs = retryDelayMs(RECONNECT, attempt, Math.random) ?? RECONNECT.maxMs;
-    return delayMs;
+    reconnectDelayHandler: reconnectDelays({
+      now: () => performance.now(),
+      random: () => Math.random(),
+    }),
   };
 }
 
@@ -113,6 +97,9 @@ function parseNative(native: ConnectOptions["nats"]): NatsConnectionOptions {
     throw new TypeError(`connect: nats must be an object, got ${describe(native)}`);
   }
   for (const key of Object.keys(native)) {
+    if (key === "waitOnFirstConnect") {
+      throw new TypeError("connect: nats.waitOnFirstConnect: connecting fails fast; try it again");
+    }
     if (!NAMED.includes(key)) continue;
     const own = key === "timeout" ? "timeoutMs" : key === "port" ? "servers" : key;
     throw new TypeError(`connect: nats.${key} has no effect here; use the option ${own}`);

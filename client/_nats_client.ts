@@ -24,8 +24,10 @@ export type Ownership = "owned" | "borrowed";
  * @throws {JsflowError} `connection_closed`, `not_connected` or `server_too_old`.
  */
 export class NatsClient implements Client {
-  readonly connection: NatsConnection;
-  readonly jetstream: JetStreamClient;
+  // Private fields behind getters: inspecting a client must not print the native options, which
+  // hold credentials.
+  readonly #connection: NatsConnection;
+  readonly #jetstream: JetStreamClient;
   readonly #ownership: Ownership;
   readonly #events: AsyncIterable<Status>;
   readonly #watching: Promise<void>;
@@ -40,11 +42,19 @@ export class NatsClient implements Client {
     const info = serverInfo(connection);
     this.#server = serverCapabilities(info.version);
     this.#maxPayloadBytes = info.max_payload;
-    this.connection = connection;
-    this.jetstream = jetstream(connection);
+    this.#connection = connection;
+    this.#jetstream = jetstream(connection);
     this.#ownership = ownership;
     this.#events = connection.status();
     this.#watching = this.#watch();
+  }
+
+  get connection(): NatsConnection {
+    return this.#connection;
+  }
+
+  get jetstream(): JetStreamClient {
+    return this.#jetstream;
   }
 
   get server(): ServerCapabilities {

@@ -79,6 +79,13 @@ test("without permission for the API: said", async () => {
   });
 });
 
+test("JetStream without a leader: unavailable, not disabled", async () => {
+  const cluster = { name: "lonely", listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:1"] };
+  await withClient({ name: "alone", config: { cluster } }, async (client) => {
+    await assert.rejects(client.manager(), { code: "jetstream_unavailable", message: /try again/ });
+  });
+});
+
 test("each caller of manager() has a signal and a deadline of its own", async () => {
   await withClient({}, async (client, server) => {
     server.pause();
@@ -142,7 +149,7 @@ test("close() does not wait for a server that is gone", async () => {
   });
 });
 
-test("close() gives up on a server that does not answer", async () => {
+test("close() gives up on a server that does not answer", { timeout: 30_000 }, async () => {
   await withClient({}, async (client, server) => {
     server.pause();
     try {

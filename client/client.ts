@@ -28,7 +28,11 @@ export interface Client extends AsyncDisposable {
   readonly connection: NatsConnection;
   /** The native JetStream client; making it does no I/O. */
   readonly jetstream: JetStreamClient;
-  /** What the connected server can do; follows the server across reconnects. */
+  /**
+   * What the connected server can do; follows the server across reconnects.
+   *
+   * @throws {JsflowError} `server_too_old` once reconnected to a server below 2.9.
+   */
   readonly server: ServerCapabilities;
   /** The largest message, headers included, that the server takes, in bytes. */
   readonly maxPayloadBytes: number;

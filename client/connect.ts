@@ -42,10 +42,23 @@ export interface ConnectOptions {
   readonly nats?: NativeOptions | undefined;
 }
 
-/** Options of the native client that {@link ConnectOptions} does not name itself. */
+/**
+ * Options of the native client that {@link ConnectOptions} does not name itself.
+ *
+ * `waitOnFirstConnect` is not among them: connecting fails fast.
+ */
 export type NativeOptions = Omit<
   NatsConnectionOptions,
-  "authenticator" | "name" | "pass" | "port" | "servers" | "timeout" | "tls" | "token" | "user"
+  | "authenticator"
+  | "name"
+  | "pass"
+  | "port"
+  | "servers"
+  | "timeout"
+  | "tls"
+  | "token"
+  | "user"
+  | "waitOnFirstConnect"
 >;
 
 /**

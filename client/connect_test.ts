@@ -161,6 +161,7 @@ test("options are checked before any I/O", async () => {
     [{ nats: 5 }, /connect: nats/],
     [{ nats: { servers: ["a"] } }, /use the option servers/],
     [{ nats: { timeout: 5 } }, /use the option timeoutMs/],
+    [{ nats: { waitOnFirstConnect: true } }, /connecting fails fast/],
     [null, /options must be an object/],
   ];
   for (const [options, message] of types) {
@@ -241,7 +242,7 @@ test("one live server in the list is enough", async () => {
     await withPeer(() => {}, async (silent) => {
       const servers = [await freePort(), silent.url, server.url];
       await withClient({ servers }, async (client) => {
-        assert.equal(client.status, "connected");
+        await client.connection.flush();
         const known = client.connection.getServers().map(({ listen }) => listen);
         assert.deepEqual(
           known.toSorted(),
@@ -345,6 +346,16 @@ test("with reconnecting switched off, a lost connection closes the client", asyn
     await withClient({ servers: server.url, nats: { reconnect: false } }, async (client) => {
       await server.kill();
       await waitUntil(() => client.status === "closed", { what: "the client is closed" });
+    });
+  });
+});
+
+test("reconnecting can be bounded", async () => {
+  await withServer({}, async (server) => {
+    const nats = { maxReconnectAttempts: 2 };
+    await withClient({ servers: server.url, nats }, async (client) => {
+      await server.kill();
+      await waitUntil(() => client.status === "closed", { what: "the client has given up" });
     });
   });
 });

@@ -140,13 +140,25 @@ function byStatus(error: Error): Meaning | undefined {
 
 function knownMeaning(error: Error): Meaning | undefined {
   const code = codeOf(error);
-  if (typeof code === "string") return BY_SYSTEM_CODE.get(code);
+  if (typeof code === "string") return BY_SYSTEM_CODE.get(code) ?? tlsMeaning(error, code);
   if (typeof code === "number" && !error.name.includes("Status")) return BY_API_CODE.get(code);
   if (error.name === "JetStreamNotEnabled" && error.cause instanceof Error) {
     const byCode = BY_API_CODE.get(codeOf(error.cause) as number);
     if (byCode !== undefined) return byCode;
   }
   return BY_NAME.get(error.name);
+}
+
+/** TLS libraries have some fifty codes, which share a few prefixes. */
+function tlsMeaning(error: Error, code: string): Meaning | undefined {
+  if (/^(CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) {
+    return ["authorization", `${error.message}; pass the authority of the certificate as tls.ca`];
+  }
+  if (!/^ERR_(SSL|TLS)_/.test(code)) return undefined;
+  return [
+    "connection_refused",
+    `the TLS handshake failed: ${error.message}; check the tls options`,
+  ];
 }
 
 function codeOf(error: Error): unknown {

@@ -215,6 +215,8 @@ class CommandTask {
       maxRecordBytes: client.maxPayloadBytes - RECORD_MARGIN_BYTES,
     });
     this.#inflight.execution = execution;
+    // The worker may have begun to close while the claim was on its way.
+    if (options.isClosing()) execution.release({ force: false });
     try {
       return await this.#afterStop(await execution.run());
     } finally {

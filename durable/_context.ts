@@ -35,7 +35,12 @@ export function createContext(host: ContextHost): WorkflowContext {
       name: string,
       fn: (step: StepContext) => T | Promise<T>,
       options?: StepOptions<T>,
-    ): Promise<T> => run(host, name, fn, options ?? {}),
+    ): Promise<T> => {
+      const result = run(host, name, fn, options ?? {});
+      // Awaited later or never: a step's failure must not end the process in the meantime.
+      result.catch(() => {});
+      return result;
+    },
   };
 }
 

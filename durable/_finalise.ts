@@ -2,10 +2,15 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { Client } from "../client/client.ts";
 import type { OpenNamespace } from "./ensure_namespace.ts";
 import {
+  CancelledSchema,
+  CompletedSchema,
   ConfirmationSchema,
+  type Entry,
+  FailedSchema,
   type Outcome,
   OutcomeSchema,
   type Party,
+  type Tombstone,
 } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import { isTerminal, type JournalState } from "./journal_state.ts";
 import { statusOf, summarise, writeSummary } from "./summary.ts";
@@ -62,29 +67,33 @@ export function confirm(client: Client, inbox: string, state: JournalState): voi
 export function toOutcome({ workflow, id }: Target, state: JournalState): Outcome | undefined {
   const kind = state.terminal?.kind;
   if (!isTerminal(state) || !kind) return undefined;
-  const journalSeq = BigInt(state.terminalSeq);
+  const result = toResult(kind);
+  if (!result) return undefined;
+  return create(OutcomeSchema, { workflow, id, journalSeq: BigInt(state.terminalSeq), result });
+}
+
+function toResult(kind: Entry["kind"]): Outcome["result"] | undefined {
   switch (kind.case) {
     case "completed":
-      return create(OutcomeSchema, {
-        workflow,
-        id,
-        journalSeq,
-        result: { case: kind.case, value: kind.value },
-      });
+      return { case: kind.case, value: kind.value };
     case "failed":
-      return create(OutcomeSchema, {
-        workflow,
-        id,
-        journalSeq,
-        result: { case: kind.case, value: kind.value },
-      });
+      return { case: kind.case, value: kind.value };
     case "cancelled":
-      return create(OutcomeSchema, {
-        workflow,
-        id,
-        journalSeq,
-        result: { case: kind.case, value: kind.value },
-      });
+      return { case: kind.case, value: kind.value };
+    case "tombstone":
+      return fromTombstone(kind.value);
+  }
+}
+
+/** What a purged journal has left of its end. */
+function fromTombstone({ status, output, error, reason }: Tombstone): Outcome["result"] {
+  switch (status) {
+    case "failed":
+      return { case: status, value: create(FailedSchema, error ? { error } : {}) };
+    case "cancelled":
+      return { case: status, value: create(CancelledSchema, { reason }) };
+    default:
+      return { case: "completed", value: create(CompletedSchema, output ? { output } : {}) };
   }
 }
 

@@ -27,6 +27,10 @@ import type { WorkflowRef } from "./workflow.ts";
 /** Milliseconds that a call waits when it doesn't say; results are waited for without end. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+/** Milliseconds that a reply may take before the stored state is looked at. */
+const PATIENCE_MS = 1_000;
+const NEVER: Promise<never> = new Promise(() => {});
+
 /** How often to look for a result whose reply may have been lost. */
 const POLL: RetryPolicy = { attempts: Infinity, initialMs: 500, factor: 2, maxMs: 10_000 };
 
@@ -108,8 +112,8 @@ export class Invocation<O> implements InvocationHandle<O> {
       await this.#core.bounded(`${name} ${this.workflow}/${this.id}`, bounds, async (signal) => {
         await untilAborted(this.#core.space(), signal);
         await this.#core.sendEvent(this.#ref, this.id, event, slot.subject, signal);
-        const seen = this.#poll(signal, async () => await this.#holds(event.id) || undefined);
-        await untilAborted(Promise.race([slot.reply, seen]), signal);
+        if (await untilAborted(within(slot.reply, PATIENCE_MS), signal)) return;
+        await this.#poll(signal, async () => await this.#holds(event.id) || undefined);
       });
     } finally {
       slot.close();
@@ -121,19 +125,22 @@ export class Invocation<O> implements InvocationHandle<O> {
     return state.eventIds.has(eventId) || state.terminal !== undefined;
   }
 
-  /** The reply, or what the state bucket says should the reply be lost. */
+  /** The reply, or what the state bucket says should the reply be late or lost. */
   async #ended(signal: AbortSignal): Promise<Outcome> {
+    const reply = this.#reply ?? NEVER;
+    const early = this.#reply && await untilAborted(within(reply, PATIENCE_MS), signal);
+    if (early) return early;
     const space = await untilAborted(this.#core.space(), signal);
     const done = new AbortController();
+    const { subscription, changed } = this.#subscribe(space.names.stateBucket);
     const either = AbortSignal.any([signal, done.signal]);
-    const nudge = this.#reply ? undefined : this.#subscribe(space.names.stateBucket);
-    const polled = this.#poll(either, () => this.#stored(), nudge?.changed);
+    const polled = this.#poll(either, () => this.#stored(), changed);
     try {
-      return await untilAborted(this.#reply ? Promise.race([this.#reply, polled]) : polled, signal);
+      return await untilAborted(Promise.race([reply, polled]), signal);
     } finally {
       done.abort();
       polled.catch(() => {});
-      nudge?.subscription.unsubscribe();
+      subscription.unsubscribe();
     }
   }
 
@@ -162,8 +169,7 @@ export class Invocation<O> implements InvocationHandle<O> {
     for (let looks = 1;; looks++) {
       signal.throwIfAborted();
       const change = changed?.();
-      // A started invocation's reply comes first: look only after the first pause.
-      const found = looks > 1 || changed ? await look().catch(ignorePassing) : undefined;
+      const found = await look().catch(ignorePassing);
       if (found !== undefined) return found;
       await this.#pause(retryDelayMs(POLL, looks, random) ?? 0, change, signal, clock.sleep);
     }
@@ -233,8 +239,20 @@ export class Invocation<O> implements InvocationHandle<O> {
   }
 }
 
+/** The value, or undefined when it takes longer. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+  try {
+    return await Promise.race([promise, late]) ?? undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function isEnd({ kind }: { readonly kind: { readonly case: string | undefined } }): boolean {
-  return kind.case === "completed" || kind.case === "failed" || kind.case === "cancelled";
+  return kind.case === "completed" || kind.case === "failed" ||
+    kind.case === "cancelled" || kind.case === "tombstone";
 }
 
 /** The server may be away for a moment; only a closed connection ends the wait. */

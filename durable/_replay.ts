@@ -130,9 +130,13 @@ export class Replay {
     this.#host.changed();
   }
 
-  #matches({ index, kind, name }: Issued): boolean {
+  #matches(operation: Issued): boolean {
     const { outcomes, attempts } = this.#state;
-    const expected = outcomes.get(index)?.op ?? attempts.get(index)?.op;
+    const { index } = operation;
+    return this.#agrees(operation, outcomes.get(index)?.op ?? attempts.get(index)?.op);
+  }
+
+  #agrees({ index, kind, name }: Issued, expected: Operation | undefined): boolean {
     if (!expected || (expected.kind === kind && expected.name === name)) return true;
     this.mismatch = {
       reason: `operation ${index} is ${describe({ kind, name })} in the code, but ` +
@@ -149,7 +153,10 @@ export class Replay {
     if (!operation) return false;
     this.#open.delete(index);
     this.ready = this.ready.filter((other) => other !== operation);
-    settleOperation(operation, outcome);
+    if (!this.#agrees(operation, outcome.op)) return true;
+    // What fails after the cancellation, most often by the aborted signal, fails because of it.
+    if (this.cancelled && outcome.result.case === "error") operation.reject(this.cancelled);
+    else settleOperation(operation, outcome);
     return true;
   }
 

@@ -54,7 +54,10 @@ export async function runStep(
   host: StepHost,
 ): Promise<Entry> {
   let attempt = failed?.attempt ?? 0;
-  if (failed) await pauseUntil(Number(failed.retryAtMs), host);
+  if (failed) {
+    await pauseUntil(Number(failed.retryAtMs), host);
+    if (host.signal.aborted) return outcome(step, attempt, failureOf(failed));
+  }
   for (;;) {
     attempt++;
     const result = await attemptOnce(step, attempt, host);
@@ -77,6 +80,10 @@ function retryTime(
   if (result.case === "value" || result.value.terminal || host.signal.aborted) return undefined;
   const delayMs = retryDelayMs(step.retry, attempt, host.random);
   return delayMs === undefined ? undefined : Math.ceil(host.clock.now() + delayMs);
+}
+
+function failureOf({ error }: OperationAttempted): Result {
+  return { case: "error", value: error ?? toFailure(undefined) };
 }
 
 type Result =

@@ -60,7 +60,6 @@ export function decide(
   maxTakeovers: number = DEFAULT_MAX_TAKEOVERS,
 ): Decision {
   if (state.fault) return { do: "defer" };
-  if (state.status === "tombstone") return settle("ack");
   if (isTerminal(state)) return decideTerminal(state, command);
   if (ownedBy(state, command)) return decideTakeover(state, command, maxTakeovers);
   switch (command.kind) {
@@ -69,7 +68,7 @@ export function decide(
     case "event":
       return decideEvent(state, command.event);
     case "wake":
-      return decideWake(state);
+      return decideWake(state, command);
   }
 }
 
@@ -151,7 +150,9 @@ function decideTerminal(state: JournalState, command: DeliveredCommand): Decisio
   return reopens ? append(["reopened", "event", "claim"], "run") : settle("finalise");
 }
 
-function decideWake(state: JournalState): Decision {
+function decideWake(state: JournalState, command: DeliveredCommand): Decision {
+  // Its former owner may be about to ack it: a new claim must not rest on it.
+  if (state.claimedBy.has(command.seq)) return settle("rearm");
   const idle = state.status === "suspended" || state.status === "released";
   return idle && !state.pauseRequested ? append(["claim"], "run") : settle("ack");
 }

@@ -215,10 +215,14 @@ export class Execution {
   #collect(caughtUp: boolean): Entry[] {
     if (!caughtUp) return [];
     const { mismatch, settled } = this.#replay;
-    const { entries, all } = this.#fitting();
+    const { entries, bytes, all } = this.#fitting();
     if (!all) return entries;
     if (mismatch) return [...entries, blocked(mismatch)];
-    if (settled) return [...entries, this.#ending(settled)];
+    if (settled) {
+      const ending = this.#ending(settled);
+      const alone = bytes > 0 && bytes + entryBytes(ending) > this.#options.maxRecordBytes;
+      return alone ? entries : [...entries, ending];
+    }
     if (this.#releasing === "now") return [...entries, released("the worker is closing")];
     if (this.#running.size > 0) return entries;
     if (this.#options.journal.state.pauseRequested) return [...entries, suspended()];
@@ -227,17 +231,16 @@ export class Execution {
   }
 
   /** As many shown entries as one record can carry. */
-  #fitting(): { entries: Entry[]; all: boolean } {
+  #fitting(): { entries: Entry[]; bytes: number; all: boolean } {
     const entries: Entry[] = [];
     let bytes = 0;
     for (const { entry } of this.#outbox.slice(0, this.#shown)) {
-      bytes += toBinary(EntrySchema, entry).byteLength + ENTRY_OVERHEAD_BYTES;
-      if (entries.length > 0 && bytes > this.#options.maxRecordBytes) {
-        return { entries, all: false };
-      }
+      bytes += entryBytes(entry);
+      const over = entries.length > 0 && bytes > this.#options.maxRecordBytes;
+      if (over) return { entries, bytes, all: false };
       entries.push(entry);
     }
-    return { entries, all: true };
+    return { entries, bytes, all: true };
   }
 
   #ending(settled: NonNullable<Replay["settled"]>): Entry {
@@ -264,12 +267,14 @@ export class Execution {
       this.#adopt(before);
       return undefined;
     }
+    // Written, as the tail showed, but taken over since: not even a retry may go on.
+    if (!this.#owns()) return "fenced";
     const written = this.#outbox.splice(0, Math.min(entries.length, this.#shown));
     this.#shown -= written.length;
     this.#replay.cursor += written.filter(({ entry }) => outcomeIndex(entry) !== undefined).length;
     for (const { committed } of written) committed();
     const stop = stopOf(entries.at(-1));
-    if (stop === "terminal" && this.#running.size > 0) this.#reportForgotten();
+    if (stop === "terminal") this.#reportForgotten();
     return stop;
   }
 
@@ -304,10 +309,12 @@ export class Execution {
 
   #reportForgotten(): void {
     const { workflow, id } = this.#options;
-    logger.warn("{workflow}/{id} ended while steps {steps} were running: nobody awaited them", {
+    const steps = [...this.#running, ...this.#replay.ready.map(({ index }) => index)];
+    if (steps.length === 0) return;
+    logger.warn("{workflow}/{id} ended before its steps {steps}: nobody awaited them", {
       workflow: workflow.name,
       id,
-      steps: [...this.#running],
+      steps,
     });
   }
 
@@ -356,6 +363,10 @@ interface Outgoing {
 
 /** Tag and length of an entry within its record. */
 const ENTRY_OVERHEAD_BYTES = 8;
+
+function entryBytes(entry: Entry): number {
+  return toBinary(EntrySchema, entry).byteLength + ENTRY_OVERHEAD_BYTES;
+}
 
 /** Lets the code run on until it has nothing left to do but wait. */
 function rest(): Promise<void> {

@@ -45,6 +45,8 @@ export interface JournalState {
   epoch: number;
   owner: string;
   commandSeq: number;
+  /** Sequences of all commands that have ever claimed. */
+  readonly claimedBy: Set<number>;
   takeovers: number;
   /** True once the latest claim has brought an outcome. */
   progressed: boolean;
@@ -77,6 +79,7 @@ export function emptyState(): JournalState {
     epoch: 0,
     owner: "",
     commandSeq: 0,
+    claimedBy: new Set(),
     takeovers: 0,
     progressed: false,
     started: undefined,
@@ -187,6 +190,7 @@ function acceptEntry(
       state.epoch = epoch;
       state.owner = record.owner;
       state.commandSeq = Number(kind.value.commandSeq);
+      state.claimedBy.add(state.commandSeq);
       state.takeovers = kind.value.takeovers;
       state.progressed = false;
       state.blocked = undefined;
@@ -205,10 +209,15 @@ function acceptEntry(
     case "completed":
     case "failed":
     case "cancelled":
+      // Whoever cancels what no worker has claimed yet ends it; from then on only the owner may.
+      if (kind.case !== "cancelled" || state.epoch > 0) {
+        const refusal = checkOwner(state, record, entry);
+        if (refusal) return refusal;
+      }
+      end(state, entry, seq);
+      return undefined;
     case "tombstone":
-      state.status = kind.case;
-      state.terminal = entry;
-      state.terminalSeq = seq;
+      end(state, entry, seq);
       return undefined;
     case "reopened":
       if (state.status !== "failed") return `reopened when ${state.status}`;
@@ -222,6 +231,24 @@ function acceptEntry(
   }
 }
 
+/** What is wrong with an entry that only the owner of the highest epoch may append. */
+function checkOwner(
+  state: JournalState,
+  { epoch, owner }: JournalRecord,
+  { kind }: Entry,
+): string | undefined {
+  if (Number(epoch) !== state.epoch || owner !== state.owner) {
+    return `"${kind.case}" of epoch ${epoch} under the claim of epoch ${state.epoch}`;
+  }
+  return state.status === "active" ? undefined : `"${kind.case}" when ${state.status}`;
+}
+
+function end(state: JournalState, entry: Entry, seq: number): void {
+  state.status = entry.kind.case as JournalStatus;
+  state.terminal = entry;
+  state.terminalSeq = seq;
+}
+
 /** Entries that only the owner of the highest epoch may append. */
 function acceptOwned(
   state: JournalState,
@@ -229,9 +256,8 @@ function acceptOwned(
   entry: Entry,
 ): string | undefined {
   const { kind } = entry;
-  if (Number(record.epoch) !== state.epoch || record.owner !== state.owner) {
-    return `"${kind.case}" of epoch ${record.epoch} under the claim of epoch ${state.epoch}`;
-  }
+  const refusal = checkOwner(state, record, entry);
+  if (refusal) return refusal;
   switch (kind.case) {
     case "suspended":
     case "released":

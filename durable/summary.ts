@@ -1,4 +1,4 @@
-import type { KV } from "@nats-io/kv";
+import type { KV, KvEntry } from "@nats-io/kv";
 import { isJsflowError } from "../client/errors.ts";
 import { translateError } from "../client/translate_error.ts";
 import type { FailureInfo } from "./errors.ts";
@@ -106,8 +106,10 @@ export async function writeSummary(
       const translated = translateError(error, `write the summary ${key}`);
       if (!isJsflowError(translated, "sequence_conflict")) throw translated;
     }
-    const stored = await readSummary(states, key);
-    if (stored && stored.summary.journalSeq >= summary.journalSeq) return;
+    const stored = await readEntry(states, key);
+    const kept = stored?.operation === "PUT" ? stored.json<InvocationSummary>() : undefined;
+    if (kept && kept.journalSeq >= summary.journalSeq) return;
+    // A key that somebody deleted has a revision too.
     revision = stored?.revision ?? 0;
   }
 }
@@ -117,10 +119,14 @@ export async function readSummary(
   states: KV,
   key: string,
 ): Promise<{ summary: InvocationSummary; revision: number } | undefined> {
+  const entry = await readEntry(states, key);
+  if (!entry || entry.operation !== "PUT") return undefined;
+  return { summary: entry.json<InvocationSummary>(), revision: entry.revision };
+}
+
+async function readEntry(states: KV, key: string): Promise<KvEntry | undefined> {
   try {
-    const entry = await states.get(key);
-    if (!entry || entry.operation !== "PUT") return undefined;
-    return { summary: entry.json<InvocationSummary>(), revision: entry.revision };
+    return await states.get(key) ?? undefined;
   } catch (error) {
     throw translateError(error, `read the summary ${key}`);
   }

@@ -41,7 +41,7 @@ export function orderWorkflow(outside: Outside): Workflow<Order, Receipt> {
     }, { retry: { attempts: 5 } });
     const tracking = await ctx.run("ship", async ({ idempotencyKey }) => {
       outside.report(`ship: handing ${order.items.length} items to the carrier`);
-      await pause(500);
+      await pause(1_000);
       return await outside.ship(order, idempotencyKey);
     });
     return { order: order.id, charged: money(cents, order.currency), payment, tracking };

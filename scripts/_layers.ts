@@ -19,7 +19,7 @@ const programFolders = ["examples", "bench", "scripts", "tests"];
 
 /** Whether a file is a test, a benchmark or a helper of tests. */
 export function isTest(file: string): boolean {
-  return /_(test|bench)\.ts$/.test(file) || /(^|\/)tests\//.test(file);
+  return /_(test|bench)\.ts$/.test(file) || /(^|\/)(tests|testdata)\//.test(file);
 }
 
 /** The first folder of a path; "" for a file in the root. */
@@ -70,7 +70,7 @@ function refusalInside(from: string, to: string): string | undefined {
 
 function refusalOutside(from: string, to: string): string | undefined {
   if (!programFolders.includes(topFolder(from))) return `is in no folder of the house plan`;
-  if (posix.basename(to) === "mod.ts") return undefined;
+  if (posix.basename(to) === "mod.ts" || isTest(from)) return undefined;
   return `imports ${to}: programs use what is exported, through a mod.ts`;
 }
 

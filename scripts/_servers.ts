@@ -1,10 +1,6 @@
 /** The two servers that the suite runs on. */
-import {
-  findServer,
-  floorServerVersion,
-  newestServerVersion,
-  readServerVersion,
-} from "../testing/mod.ts";
+import { floorServerVersion, newestServerVersion, readServerVersion } from "../testing/mod.ts";
+import { ensureServer } from "./setup.ts";
 
 /** The newest tested release and the oldest supported one. */
 export type ServerName = "newest" | "floor";
@@ -27,6 +23,6 @@ const versions: Readonly<Record<ServerName, string>> = {
 
 /** Finds a server's binary, or installs it into the user's cache. */
 export async function ensureTestServer(name: ServerName): Promise<TestServer> {
-  const path = await findServer({ version: versions[name] });
+  const path = await ensureServer(versions[name]);
   return { name, version: await readServerVersion(path) ?? "?", path };
 }

@@ -30,7 +30,11 @@ test("accepts imports that point downward", { skip }, async () => {
     "durable/a.ts": `import { b } from "../client/b.ts";\nexport const a = b;`,
     "durable/a_test.ts": `import "../testing/t.ts";\nimport "./a.ts";`,
     "testing/t.ts": `import "../durable/a.ts";`,
-    "examples/demo.ts": `import "../mod.ts";`,
+    "examples/demo.ts": `import "../mod.ts";\nexport async function f(x: AsyncDisposable) {
+  await using y = x;
+  void y;
+}`,
+    "tests/all_test.ts": `import "../durable/a.ts";`,
   });
   assert.deepEqual(problems, []);
 });

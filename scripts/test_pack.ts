@@ -67,6 +67,9 @@ async function usePackage(steps: Steps, scratch: string, tarball: string): Promi
         await runPrograms(project, runtime, server.url);
       });
     }
+    await steps.step("a bundle of one codec holds no NATS client", () => {
+      return checkBundle(join(scratch, "bun"));
+    });
   } finally {
     await server.close();
   }
@@ -108,10 +111,19 @@ async function runPrograms(project: string, runtime: Runtime, url: string): Prom
   }
 }
 
+/** Importing one name must not pull in what it doesn't use: no side effects at import. */
+async function checkBundle(project: string): Promise<void> {
+  const bun = await ensureRuntime("bun");
+  const args = ["build", "one_codec.ts", "--target=node"];
+  const bundle = await runOrThrow(bun.path, args, { cwd: project, timeoutMs: TIMEOUT_MS });
+  const packages = [...new Set(bundle.match(/(?<=^\/\/ .*node_modules\/)(?:@[^/]+\/)?[^/]+/gm))];
+  if (packages.join() !== "@x/jsflow") throw new Error(`bundled: ${packages.join(", ")}`);
+}
+
 /** The README's first program, with the address of another server. */
 async function readmeProgram(url: string): Promise<string> {
   const readme = await readFile(join(root, "README.md"), "utf8");
-  const program = readme.match(/^```ts\n([\s\S]*?)^```/m)?.[1];
+  const program = readme.match(/^```ts\b[^\n]*\n([\s\S]*?)^```/m)?.[1];
   if (program === undefined) throw new Error("README.md holds no ts block");
   const address = /(["'`])(?:nats:\/\/)?(?:127\.0\.0\.1|localhost):4222\1/;
   if (!address.test(program)) throw new Error("README.md: the program connects to no address");

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { killNow, onProcessExit } from "./_child_guard.ts";
+import { join } from "node:path";
+import { sendSignal, watchChild } from "./_child_watch.ts";
 
 /** How a server process ended. */
 export interface ServerExit {
@@ -8,21 +9,21 @@ export interface ServerExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** One run of the nats-server program; its output is appended to a log file. */
+/** One run of the nats-server program; its output is appended to `server.log` in its folder. */
 export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #exit = Promise.withResolvers<ServerExit>();
   #exited: ServerExit | undefined;
 
-  constructor(binary: string, args: readonly string[], logFile: string) {
+  constructor(binary: string, args: readonly string[], folder: string) {
     // A file rather than a pipe: a busy or stopped parent must never block the server.
-    const log = openSync(logFile, "a");
+    const log = openSync(join(folder, "server.log"), "a");
     try {
       this.#child = spawn(binary, [...args], { stdio: ["ignore", log, log] });
     } finally {
       closeSync(log);
     }
-    const release = onProcessExit(() => killNow(this.#child.pid));
+    const release = watchChild({ pid: this.#child.pid, folder });
     const ended = (exit: ServerExit) => {
       release();
       this.#exited ??= exit;
@@ -35,7 +36,8 @@ export class ServerProcess {
       this.#exited ??= { code: -1, signal: null };
       this.#exit.reject(error);
     });
-    this.#child.unref(); // a forgotten server must not keep its parent alive
+    // A forgotten server must not keep its parent alive. (Deno throws if the start has failed.)
+    if (this.#child.pid !== undefined) this.#child.unref();
   }
 
   /** Rejects when the program could not be started at all. */
@@ -53,13 +55,12 @@ export class ServerProcess {
 
   /** Sends a signal; false when the process has ended. */
   send(signal: NodeJS.Signals): boolean {
-    if (this.hasExited) return false;
-    return this.#child.kill(signal);
+    return !this.hasExited && sendSignal(this.#child.pid, signal);
   }
 
   /** Waits for the end while holding the event loop, which the process itself does not. */
   async waitForExit(): Promise<void> {
-    this.#child.ref();
+    if (this.#child.pid !== undefined) this.#child.ref();
     await this.exit.catch(() => {});
   }
 }

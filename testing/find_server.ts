@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
-import { access, constants, stat } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { access, constants, readdir, stat } from "node:fs/promises";
+import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { checkOptions, checkString } from "../client/validate.ts";
 import { environmentVariable, homeFolder } from "./_environment.ts";
@@ -17,16 +17,22 @@ export interface FindServerOptions {
   readonly version?: string | undefined;
 }
 
+/** No nats-server program was found; the message names every place looked at. */
+export class ServerNotFoundError extends Error {
+  /** Always "ServerNotFoundError". */
+  override readonly name = "ServerNotFoundError";
+}
+
 /**
- * Finds the nats-server program: the `NATS_SERVER` variable, then jsflow's cache in the user's
- * cache folder, then the `PATH`.
+ * Finds the nats-server program: the `NATS_SERVER` variable, then the newest tested version in
+ * jsflow's cache in the user's cache folder, then the `PATH`, then any version in the cache.
  *
  * With `version`, the cache comes first, since it holds one folder for each version. Nothing is
  * ever downloaded or installed.
  *
  * @returns the program's path
- * @throws {Error} naming every place looked at and what to do, when there is none; also when
- *   `NATS_SERVER` is set but is no program, rather than to pass it over silently
+ * @throws {ServerNotFoundError} naming every place looked at and what to do, when there is none
+ * @throws {Error} when `NATS_SERVER` is set but is no program, rather than to pass it over silently
  *
  * @example
  * ```ts
@@ -49,7 +55,11 @@ export async function findServer(options?: FindServerOptions): Promise<string> {
   for (const path of pathCandidates()) {
     if (await isProgram(path) && await hasVersion(path, version, looked)) return path;
   }
-  looked.push(`${programName()} on the PATH, in /usr/sbin and in /usr/local/bin: none that fits`);
+  looked.push(
+    `${programName()} on the PATH, in /usr/local/bin, /usr/bin and /usr/sbin: none that fits`,
+  );
+  const other = version === undefined ? await newestCached() : undefined;
+  if (other !== undefined) return other;
   throw notFound(version, looked);
 }
 
@@ -76,6 +86,20 @@ export function readServerVersion(path: string): Promise<string | undefined> {
     resolve(undefined);
   }
   return promise;
+}
+
+/** The cached program of the highest version, pinned or not. */
+async function newestCached(): Promise<string | undefined> {
+  const pinned = serverCachePath(newestServerVersion);
+  if (pinned === undefined) return undefined;
+  const folder = dirname(dirname(pinned));
+  const versions = (await readdir(folder).catch(() => [])).filter((name) => /^\d/.test(name));
+  versions.sort((a, b) => b.localeCompare(a, "en", { numeric: true }));
+  for (const version of versions) {
+    const path = join(folder, version, programName());
+    if (await isProgram(path)) return path;
+  }
+  return undefined;
 }
 
 function checkVersion(version: string): void {
@@ -156,10 +180,10 @@ async function hasVersion(
   return false;
 }
 
-function notFound(version: string | undefined, looked: readonly string[]): Error {
+function notFound(version: string | undefined, looked: readonly string[]): ServerNotFoundError {
   const what = version === undefined ? "nats-server" : `nats-server ${version}`;
   const flag = version === undefined || version === newestServerVersion ? "" : " --all";
-  return new Error(
+  return new ServerNotFoundError(
     `cannot find ${what}; looked at:\n  - ${looked.join("\n  - ")}\n` +
       `To install it, run "deno task setup${flag}" in a checkout of jsflow, or ` +
       `"go install github.com/nats-io/nats-server/v2@v${version ?? newestServerVersion}", or ` +

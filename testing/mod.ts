@@ -8,7 +8,12 @@
  * @module
  */
 export type { Authenticator, TlsOptions } from "../client/native.ts";
-export { findServer, readServerVersion, serverCachePath } from "./find_server.ts";
+export {
+  findServer,
+  readServerVersion,
+  serverCachePath,
+  ServerNotFoundError,
+} from "./find_server.ts";
 export type { FindServerOptions } from "./find_server.ts";
 export { NatsServer } from "./nats_server.ts";
 export type { ServerConnectOptions } from "./nats_server.ts";

@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { onProcessExit } from "./_child_guard.ts";
 import { ServerProcess } from "./_server_process.ts";
+import { awaitStandstill } from "./_standstill.ts";
 import { awaitAnswer, type Readiness, readPorts, type ServerPorts } from "./_server_readiness.ts";
 import { findServer, readServerVersion } from "./find_server.ts";
 import type { ServerCredentials } from "./server_auth.ts";
@@ -28,7 +28,7 @@ const PORT_TAKEN_RETRY_MS = 100;
  *
  * It is ready when `start` resolves: it has answered a PING and JetStream has answered a request
  * (unless it is to join a cluster, which needs the other servers). It ends with the process that
- * started it, except when that is killed by SIGKILL. Operations run one after another.
+ * started it, however that ends. Operations run one after another.
  *
  * @example
  * ```ts
@@ -51,7 +51,6 @@ export class NatsServer implements AsyncDisposable {
   readonly #settings: ServerSettings;
   readonly #binary: string;
   readonly #folder: string;
-  readonly #forget: () => void;
   #ports: ServerPorts | undefined;
   #version = "";
   #process: ServerProcess | undefined;
@@ -62,7 +61,6 @@ export class NatsServer implements AsyncDisposable {
     this.#settings = settings;
     this.#binary = binary;
     this.#folder = folder;
-    this.#forget = onProcessExit(() => rmSync(folder, { recursive: true, force: true }));
   }
 
   /**
@@ -139,7 +137,7 @@ export class NatsServer implements AsyncDisposable {
   /** Everything that the server has printed since it was first started; empty once closed. */
   log(): string {
     try {
-      return readFileSync(this.#logFile, "utf8");
+      return readFileSync(join(this.#folder, "server.log"), "utf8");
     } catch {
       return "";
     }
@@ -168,12 +166,14 @@ export class NatsServer implements AsyncDisposable {
   }
 
   /**
-   * Freezes the process (SIGSTOP): its connections stay open and nothing answers any more.
+   * Freezes the process (SIGSTOP): its connections stay open and nothing answers any more. On
+   * Linux it stands still once this returns, elsewhere a moment later.
    *
    * @throws {Error} when it is not running, or on Windows
    */
   pause(): void {
     this.#signal("pause", "SIGSTOP");
+    awaitStandstill(this.pid);
   }
 
   /**
@@ -194,10 +194,6 @@ export class NatsServer implements AsyncDisposable {
   /** The same as {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  get #logFile(): string {
-    return join(this.#folder, "server.log");
   }
 
   async #enqueue(action: string, operation: () => Promise<void>): Promise<void> {
@@ -229,7 +225,6 @@ export class NatsServer implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#end("SIGKILL");
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
-    this.#forget();
   }
 
   /** One start; again when a port that must be kept is taken for a moment. */
@@ -256,7 +251,7 @@ export class NatsServer implements AsyncDisposable {
     const running = new ServerProcess(
       this.#binary,
       ["-c", join(this.#folder, "server.conf")],
-      this.#logFile,
+      this.#folder,
     );
     this.#process = running;
     const early = new AbortController();

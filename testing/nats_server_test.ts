@@ -135,7 +135,7 @@ test("without JetStream the server has none", async () => {
   await withServer({ jetstream: false }, async (server) => {
     const nc = await connect({ servers: server.url });
     try {
-      await assert.rejects(nc.request("$JS.API.INFO"), { name: "NoRespondersError" });
+      await assert.rejects(nc.request("$JS.API.INFO"), /no responders/);
     } finally {
       await nc.close();
     }
@@ -189,10 +189,10 @@ test("TLS with client certificates refuses a client without one", async () => {
 
 test("a server that ends early is reported with its log", async () => {
   await assert.rejects(
-    NatsServer.start({ config: { max_payload: "lots" } }),
+    NatsServer.start({ config: { max_paylode: 1 } }),
     (error: Error) => {
       assert.match(error.message, /cannot start .*nats-server.*it ended early \(exit 1\)/);
-      assert.match(error.message, /max_payload/);
+      assert.match(error.message, /max_paylode/);
       return true;
     },
   );

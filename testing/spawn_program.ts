@@ -3,7 +3,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { checkOptions, checkString } from "../client/validate.ts";
-import { killNow, onProcessExit } from "./_child_guard.ts";
+import { sendSignal, watchChild } from "./_child_watch.ts";
 import { waitUntil } from "./wait_until.ts";
 
 /** How {@link spawnProgram} starts a program. */
@@ -121,7 +121,7 @@ class Program implements SpawnedProgram {
     collectLines(child.stdout, this.stdout);
     collectLines(child.stderr, this.stderr);
     child.stdin?.on("error", () => {}); // a program may end without reading its input
-    const release = onProcessExit(() => killNow(child.pid));
+    const release = watchChild({ pid: child.pid });
     const { promise, resolve } = Promise.withResolvers<ProgramExit>();
     const end = (exit: ProgramExit) => {
       release();
@@ -141,8 +141,7 @@ class Program implements SpawnedProgram {
   }
 
   kill(signal: ProgramSignal = "SIGKILL"): boolean {
-    if (this.#ended !== undefined) return false;
-    return this.#child.kill(signal);
+    return this.#ended === undefined && sendSignal(this.#child.pid, signal);
   }
 
   writeLine(line: string): void {

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { NatsServer } from "../testing/nats_server.ts";
+import { type ProgramExit, spawnProgram } from "../testing/spawn_program.ts";
+
+const skip = process.versions["deno"] === undefined &&
+  "the examples import the package by its name, which only Deno resolves within the checkout";
+
+function path(name: string): string {
+  return fileURLToPath(new URL(`../${name}`, import.meta.url));
+}
+
+async function run(
+  file: string,
+  args: readonly string[] = [],
+  env: Record<string, string> = {},
+): Promise<ProgramExit & { readonly stdout: string; readonly stderr: string }> {
+  const program = spawnProgram(path(file), args, { env: { ...env, NO_COLOR: undefined } });
+  try {
+    const exit = await program.exit;
+    return { ...exit, stdout: program.stdout.join("\n"), stderr: program.stderr.join("\n") };
+  } finally {
+    await program.close();
+  }
+}
+
+describe("examples", { skip }, () => {
+  test("00_hello runs, and is what the README shows", async () => {
+    const source = await readFile(path("examples/00_hello.ts"), "utf8");
+    const readme = await readFile(path("README.md"), "utf8");
+    assert.ok(readme.includes("```ts ignore\n" + source + "```\n"), "README and example differ");
+    const server = await NatsServer.start();
+    try {
+      const { code, stdout } = await run("examples/00_hello.ts", [], { NATS_URL: server.url });
+      assert.equal(stdout, "Hello, world!");
+      assert.equal(code, 0);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("the demo carries an order through a crash", async () => {
+    const { code, stdout, stderr } = await run("examples/demo.ts");
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    assert.match(stdout.split("\n").at(-1) ?? "", /^OK: .* charged once/);
+    assert.doesNotMatch(stdout, /\x1b/, "no colours outside of a terminal");
+  });
+
+  test("the demo takes another order, and refuses what is none", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "jsflow-examples-"));
+    try {
+      const bad = join(folder, "bad.json");
+      await writeFile(bad, JSON.stringify({ id: "o", customer: "c", currency: "EUR", items: [] }));
+      const refused = await run("examples/demo.ts", [bad]);
+      assert.equal(refused.code, 2);
+      assert.match(refused.stderr, /order o has no items/);
+      const missing = await run("examples/demo.ts", [join(folder, "none.json")]);
+      assert.equal(missing.code, 2);
+      assert.match(missing.stderr, /cannot read the order/);
+      const other = join(folder, "other.json");
+      const items = [{ sku: "a b", quantity: 1, unitCents: 5 }];
+      await writeFile(other, JSON.stringify({ id: "ö/1", customer: "c", currency: "EUR", items }));
+      const accepted = await run("examples/demo.ts", [other]);
+      assert.equal(accepted.code, 0, `${accepted.stdout}\n${accepted.stderr}`);
+      assert.match(accepted.stdout, /0\.05 EUR/);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
