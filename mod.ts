@@ -25,7 +25,8 @@
 export { bytes } from "./client/bytes.ts";
 export type { Client, ConnectionStatus, ManagerOptions } from "./client/client.ts";
 export type { Codec } from "./client/codec.ts";
-export { connect, type ConnectOptions, type NativeOptions } from "./client/connect.ts";
+export { connect } from "./client/connect.ts";
+export type { ConnectOptions, NativeOptions } from "./client/connect_options.ts";
 export { isJsflowError, JsflowError, type JsflowErrorCode } from "./client/errors.ts";
 export { fromConnection } from "./client/from_connection.ts";
 export { json } from "./client/json.ts";
@@ -52,6 +53,7 @@ export type {
 } from "./client/standard_schema.ts";
 export {
   type BoundSubject,
+  type OpenTokens,
   type PatternTokens,
   type Subject,
   subject,
@@ -60,6 +62,7 @@ export {
   type TokenName,
   type TokensNamed,
   type TokenValue,
+  type TokenValues,
 } from "./client/subject.ts";
 export { text } from "./client/text.ts";
 export {

@@ -7,7 +7,8 @@ import { NatsServer } from "../testing/nats_server.ts";
 import { createTestCertificates } from "../testing/test_certificates.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { Client } from "./client.ts";
-import { connect, type ConnectOptions } from "./connect.ts";
+import { connect } from "./connect.ts";
+import type { ConnectOptions } from "./connect_options.ts";
 import { isJsflowError, type JsflowErrorCode } from "./errors.ts";
 
 type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
@@ -19,7 +20,7 @@ interface Peer {
   close(): Promise<void>;
 }
 
-async function listen(greet: (socket: Socket) => void): Promise<Peer> {
+async function listen(greet: (socket: Socket) => void, port = 0): Promise<Peer> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
@@ -27,7 +28,7 @@ async function listen(greet: (socket: Socket) => void): Promise<Peer> {
     socket.on("close", () => sockets.delete(socket));
     greet(socket);
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   const close = async () => {
     for (const socket of sockets) socket.destroy();
@@ -356,6 +357,23 @@ test("reconnecting can be bounded", async () => {
     await withClient({ servers: server.url, nats }, async (client) => {
       await server.kill();
       await waitUntil(() => client.status === "closed", { what: "the client has given up" });
+    });
+  });
+});
+
+test("closing while a silent peer is dialled leaves no socket behind", async () => {
+  await withServer({}, async (server) => {
+    await withClient({ servers: server.url }, async (client) => {
+      await server.kill();
+      await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+      const silent = await listen(() => {}, server.port);
+      try {
+        await waitUntil(() => silent.sockets.size === 1, { what: "the peer is dialled" });
+        await client.close();
+        await waitUntil(() => silent.sockets.size === 0, { what: "no socket is left" });
+      } finally {
+        await silent.close();
+      }
     });
   });
 });

@@ -25,7 +25,8 @@
 export { bytes } from "./bytes.ts";
 export type { Client, ConnectionStatus, ManagerOptions } from "./client.ts";
 export type { Codec } from "./codec.ts";
-export { connect, type ConnectOptions, type NativeOptions } from "./connect.ts";
+export { connect } from "./connect.ts";
+export type { ConnectOptions, NativeOptions } from "./connect_options.ts";
 export { isJsflowError, JsflowError, type JsflowErrorCode } from "./errors.ts";
 export { fromConnection } from "./from_connection.ts";
 export { json } from "./json.ts";

@@ -140,10 +140,7 @@ function build<T, K extends string>(
   codec: Codec<T>,
 ): Subject<T, K> {
   const pattern = parts.map(patternToken).join(".");
-  const bytes = utf8.encode(pattern).length;
-  if (bytes > MAX_SUBJECT_BYTES) {
-    throw new RangeError(`a subject must have at most ${MAX_SUBJECT_BYTES} bytes, got ${bytes}`);
-  }
+  checkSize(pattern);
   return Object.freeze<Subject<T, K>>({
     pattern,
     filter: parts.map(filterToken).join("."),
@@ -151,6 +148,13 @@ function build<T, K extends string>(
     with: (values: object) => build(fill(parts, values), codec),
     match: (text) => matchParts(parts, text) as SubjectParams<K> | undefined,
   });
+}
+
+function checkSize(pattern: string): void {
+  if (pattern.length * 3 <= MAX_SUBJECT_BYTES) return; // UTF-8 takes at most three bytes a unit
+  const bytes = utf8.encode(pattern).length;
+  if (bytes <= MAX_SUBJECT_BYTES) return;
+  throw new RangeError(`a subject must have at most ${MAX_SUBJECT_BYTES} bytes, got ${bytes}`);
 }
 
 function patternToken(part: PatternPart): string {
@@ -164,19 +168,26 @@ function filterToken(part: PatternPart): string {
 }
 
 function fill(parts: readonly PatternPart[], values: object): PatternPart[] {
-  const names = parts.flatMap((part) => part.kind === "literal" ? [] : [part.name]);
+  const given = checkValues(parts, values);
+  const filled: PatternPart[] = [];
+  for (const part of parts) {
+    if (part.kind === "literal" || !Object.hasOwn(given, part.name)) {
+      filled.push(part);
+    } else if (part.kind === "one") {
+      filled.push({ kind: "literal", text: token(part.name, given[part.name]) });
+    } else {
+      for (const text of restTexts(part.name, given[part.name])) {
+        filled.push({ kind: "literal", text: token(part.name, text) });
+      }
+    }
+  }
+  return filled;
+}
+
+function checkValues(parts: readonly PatternPart[], values: object): Record<string, unknown> {
   if (values === undefined) throw new TypeError("with() needs an object of token values");
-  checkOptions<Record<string, unknown>>(
-    "with()",
-    values as Record<string, unknown>,
-    names,
-  );
-  return parts.flatMap((part) => {
-    if (part.kind === "literal" || !Object.hasOwn(values, part.name)) return [part];
-    const value: unknown = (values as Record<string, unknown>)[part.name];
-    const texts = part.kind === "one" ? [value] : restTexts(part.name, value);
-    return texts.map((text): PatternPart => ({ kind: "literal", text: token(part.name, text) }));
-  });
+  const names = parts.flatMap((part) => part.kind === "literal" ? [] : [part.name]);
+  return checkOptions("with()", values as Record<string, unknown>, names);
 }
 
 function restTexts(name: string, value: unknown): readonly unknown[] {

@@ -1,7 +1,7 @@
 import type { Client } from "../client/client.ts";
 import { systemClock } from "../client/clock.ts";
-import { encodeName } from "../client/names.ts";
 import { checkDurationMs, checkOptions, checkSignal } from "../client/validate.ts";
+import { checkName } from "./_check_name.ts";
 import { DurableClientCore } from "./_durable_client_core.ts";
 import type { StorageOptions } from "./ensure_namespace.ts";
 import type { InvocationHandle } from "./invocation_handle.ts";
@@ -21,7 +21,7 @@ export interface DurableClientOptions extends StorageOptions {
 export interface StartOptions {
   /**
    * Id of the invocation: at most one invocation of a workflow has it, however often and from
-   * wherever it is started. Any non-empty string up to 255 encoded bytes.
+   * wherever it is started. Any non-empty, well-formed string up to 255 encoded bytes.
    * @default a random UUID
    */
   readonly id?: string | undefined;
@@ -120,5 +120,5 @@ function checkTarget<I, O>(workflow: WorkflowRef<I, O>, id: string): void {
       }`,
     );
   }
-  encodeName(id, { what: "invocation id" });
+  checkName(id, { what: "invocation id" });
 }

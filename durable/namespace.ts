@@ -10,8 +10,8 @@ const NAMESPACE = /^[A-Za-z0-9_-]{1,32}$/;
  * The streams, buckets and subjects of one namespace: engines of different namespaces on the same
  * server never meet.
  *
- * Workflow names, queues and ids are encoded injectively, so any non-empty string is allowed up to
- * 255 encoded bytes.
+ * Workflow names, queues and ids are encoded injectively, so any non-empty, well-formed string is
+ * allowed up to 255 encoded bytes.
  */
 export class Namespace {
   /** Work queue stream of the commands. */

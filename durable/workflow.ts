@@ -1,8 +1,8 @@
 import type { Codec } from "../client/codec.ts";
 import { json } from "../client/json.ts";
 import { losslessJson } from "../client/lossless_json.ts";
-import { encodeName } from "../client/names.ts";
 import { checkFunction, checkOptions } from "../client/validate.ts";
+import { checkName } from "./_check_name.ts";
 import type { WorkflowContext } from "./workflow_context.ts";
 
 /**
@@ -109,10 +109,10 @@ export function workflowRef<I, O>(
   name: string,
   options: WorkflowOptions<I, O> = {},
 ): WorkflowRef<I, O> {
-  encodeName(name, { what: "workflow name" });
+  checkName(name, { what: "workflow name" });
   checkOptions(`workflow "${name}"`, options, ["input", "output", "queue"]);
   const queue = options.queue ?? name;
-  encodeName(queue, { what: "queue", maxBytes: MAX_QUEUE_BYTES });
+  checkName(queue, { what: "queue", maxBytes: MAX_QUEUE_BYTES });
   return Object.freeze({
     name,
     queue,

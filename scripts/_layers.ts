@@ -70,8 +70,8 @@ function refusalInside(from: string, to: string): string | undefined {
 
 function refusalOutside(from: string, to: string): string | undefined {
   if (!programFolders.includes(topFolder(from))) return `is in no folder of the house plan`;
-  if (posix.basename(to) === "mod.ts" || isTest(from)) return undefined;
-  return `imports ${to}: programs use what is exported, through a mod.ts`;
+  if (posix.basename(to) === "mod.ts" || topFolder(from) !== "examples") return undefined;
+  return `imports ${to}: examples use what users can import, through a mod.ts`;
 }
 
 /** Every import circle once, reported at the import that closes it. */

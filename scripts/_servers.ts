@@ -1,5 +1,6 @@
 /** The two servers that the suite runs on. */
-import { floorServerVersion, newestServerVersion, readServerVersion } from "../testing/mod.ts";
+import { readServerVersion } from "../testing/find_server.ts";
+import { floorServerVersion, newestServerVersion } from "../testing/server_versions.ts";
 import { ensureServer } from "./setup.ts";
 
 /** The newest tested release and the oldest supported one. */

@@ -34,6 +34,7 @@ test("accepts imports that point downward", { skip }, async () => {
   await using y = x;
   void y;
 }`,
+    "scripts/s.ts": `import "../durable/a.ts";`,
     "tests/all_test.ts": `import "../durable/a.ts";`,
   });
   assert.deepEqual(problems, []);
@@ -82,7 +83,7 @@ test("refuses private files, mod.ts, tests and unknown folders", { skip }, async
     "client/a.ts:1: imports client/a_test.ts, which is part of the tests",
     "durable/b.ts:1: imports client/_p.ts, which belongs to its folder alone",
     "durable/b.ts:2: imports client/mod.ts: import the file that declares the name",
-    "examples/x.ts:1: imports client/a.ts: programs use what is exported, through a mod.ts",
+    "examples/x.ts:1: imports client/a.ts: examples use what users can import, through a mod.ts",
     "extra/x.ts:1: is in no folder of the house plan",
   ]);
 });

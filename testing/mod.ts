@@ -8,6 +8,9 @@
  * @module
  */
 export type { Authenticator, TlsOptions } from "../client/native.ts";
+export type { Direction } from "./_proxy_faults.ts";
+export { FaultProxy } from "./fault_proxy.ts";
+export type { FaultOptions, FaultProxyOptions, ProxyTarget } from "./fault_proxy.ts";
 export {
   findServer,
   readServerVersion,

@@ -143,7 +143,9 @@ async function beginOrder(ground: Ground, code: Code): Promise<InvocationHandle<
   const worker = await deploy(ground, code, { namespace, hold });
   const handle = await ground.durable({ namespace }).start(worker.order, null, { id: "o-1" });
   if (mixed) {
-    await waitUntil(async () => (await committed(handle))[0] === "charge", { what: "it is charged" });
+    await waitUntil(async () => (await committed(handle))[0] === "charge", {
+      what: "it is charged",
+    });
     charged.resolve();
   }
   await waitUntil(() => worker.calls.includes(LAST), { what: "the last step has begun" });

@@ -5,7 +5,13 @@ import type { InvocationHandle } from "../durable/mod.ts";
 import { type SpawnedProgram, waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import { commandsSettled, countEvents, journalEvents, outcomeNames, rawJournal } from "./_journals.ts";
+import {
+  commandsSettled,
+  countEvents,
+  journalEvents,
+  outcomeNames,
+  rawJournal,
+} from "./_journals.ts";
 import { inPool } from "./_pool.ts";
 import { addEffect, readEffects } from "./programs/effects.ts";
 import { fiveSteps, fiveStepsResult, type StepEffect, STEPS } from "./programs/five_steps.ts";
@@ -52,7 +58,9 @@ async function servesAgain({ ground, namespace, effects, first }: Scene): Promis
   const durable = ground.durable({ namespace });
   const handle = await durable.start(fiveSteps(() => {}), 2, { id: "o-2" });
   assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(2));
-  const pids = readEffects(effects).filter(({ key }) => key.includes("/o-2/")).map(({ pid }) => pid);
+  const pids = readEffects(effects).filter(({ key }) => key.includes("/o-2/")).map(({ pid }) =>
+    pid
+  );
   assert.deepEqual(pids, Array(STEPS).fill(first.pid));
 }
 

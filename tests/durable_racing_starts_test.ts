@@ -4,7 +4,13 @@ import type { DurableClient } from "../durable/mod.ts";
 import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import { commandsSettled, countEvents, journalEvents, outcomeNames, rawJournal } from "./_journals.ts";
+import {
+  commandsSettled,
+  countEvents,
+  journalEvents,
+  outcomeNames,
+  rawJournal,
+} from "./_journals.ts";
 import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
 
 const STARTS = 200;

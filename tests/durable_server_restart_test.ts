@@ -4,7 +4,8 @@ import type { InvocationHandle } from "../durable/mod.ts";
 import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import { commandsSettled, journalEvents, outcomeNames } from "./_journals.ts";
+import { journalEvents, outcomeNames } from "./_journals.ts";
+import { readEffects } from "./programs/effects.ts";
 import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
 
 const WORKFLOWS = 100;
@@ -26,8 +27,10 @@ async function restartUnderLoad(ground: Ground, namespace: string): Promise<void
   for (let worker = 0; worker < 2; worker++) await ground.worker(settings);
   const durable = ground.durable({ namespace }, await ground.connect());
   const handles: InvocationHandle<number>[] = await Promise.all(
-    Array.from({ length: WORKFLOWS }, (_, index) =>
-      durable.start(five, index, { id: `o-${index}` })),
+    Array.from(
+      { length: WORKFLOWS },
+      (_, index) => durable.start(five, index, { id: `o-${index}` }),
+    ),
   );
   const results = Promise.all(handles.map((handle) => handle.result({ timeoutMs: 60_000 })));
   results.catch(() => {}); // awaited below, after the kills
@@ -43,18 +46,46 @@ async function restartUnderLoad(ground: Ground, namespace: string): Promise<void
     await ground.server.restart();
   }
   assert.deepEqual(await results, handles.map((_, index) => fiveStepsResult(index)));
-  await commandsSettled(ground.client, namespace);
-  for (const handle of handles) {
-    assert.deepEqual(outcomeNames(await journalEvents(handle)), steps);
-    assert.equal((await handle.status()).status, "completed");
-  }
+  for (const handle of handles) await endedOnce(handle);
   assert.equal(calls.size, WORKFLOWS * STEPS, "every step ran, with one key each");
+}
+
+async function endedOnce(handle: InvocationHandle<number>): Promise<void> {
+  assert.deepEqual(outcomeNames(await journalEvents(handle)), steps);
+  assert.equal((await handle.status()).status, "completed");
 }
 
 test("100 workflows outlive a server that is killed and restarted several times", async () => {
   await onGround(async (ground) => {
     for (let round = 0; round < ROUNDS; round++) {
       await restartUnderLoad(ground, ground.name("restart"));
+    }
+  });
+});
+
+test("workflows outlive the loss of the server and of all workers at the same moment", async () => {
+  await onGround(async (ground) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const [namespace, effects] = [ground.name("outage"), ground.file("effects")];
+      const five = fiveSteps(() => {});
+      const durable = ground.durable({ namespace });
+      const handles = await Promise.all(
+        Array.from({ length: 30 }, (_, index) => durable.start(five, index, { id: `o-${index}` })),
+      );
+      const common = { namespace, ackWaitMs: 1_000 };
+      const lost = [1, 2].map(() =>
+        ground.fiveStepsWorker({ ...common, effects, stepMs: STEP_MS })
+      );
+      const begun = () => readEffects(effects).length;
+      await waitUntil(() => begun() >= 60, { what: "60 steps have begun", timeoutMs: 20_000 });
+      for (const worker of lost) worker.kill("SIGKILL");
+      await ground.server.kill();
+      await Promise.all(lost.map((worker) => worker.exit));
+      await ground.server.restart();
+      await ground.worker({ ...common, workflows: [five] });
+      const results = await Promise.all(handles.map((it) => it.result({ timeoutMs: 30_000 })));
+      assert.deepEqual(results, handles.map((_, index) => fiveStepsResult(index)));
+      for (const handle of handles) await endedOnce(handle);
     }
   });
 });

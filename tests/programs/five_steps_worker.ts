@@ -17,6 +17,8 @@ export interface FiveStepsWorkerConfig {
   readonly url: string;
   readonly namespace: string;
   readonly ackWaitMs: number;
+  /** @default the worker's */
+  readonly maxTakeovers?: number;
   /** File that the effects are added to. */
   readonly effects: string;
   /** Where to die by SIGKILL: `before append 1`, `sent append 1`, `in step 0`, `after ack 1` … */
@@ -25,6 +27,8 @@ export interface FiveStepsWorkerConfig {
   readonly freezeAt?: string;
   /** Step whose function waits for `go` after its effect. */
   readonly holdStep?: number;
+  /** Milliseconds that each step takes. @default 0 */
+  readonly stepMs?: number;
 }
 
 const config: FiveStepsWorkerConfig = JSON.parse(process.argv[2] ?? "{}");
@@ -92,11 +96,17 @@ const five = fiveSteps(async (step, { idempotencyKey: key, signal }) => {
   say(`in step ${step}`);
   signal.addEventListener("abort", () => say(`aborted step ${step}`), { once: true });
   reach(`in step ${step}`);
+  if (config.stepMs) await new Promise((resolve) => setTimeout(resolve, config.stepMs));
   if (step === config.holdStep) await held.promise;
 });
 
-const { namespace, ackWaitMs } = config;
-const worker = await createWorker(client, { workflows: [five], namespace, ackWaitMs });
+const { namespace, ackWaitMs, maxTakeovers } = config;
+const worker = await createWorker(client, {
+  workflows: [five],
+  namespace,
+  ackWaitMs,
+  maxTakeovers,
+});
 say("ready");
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseConnectOptions } from "./_connect_options.ts";
+import { parseConnectOptions } from "./_connect_settings.ts";
 
 test("defaults: local server, five seconds, reconnecting for ever", () => {
   const { servers, timeoutMs, signal, native } = parseConnectOptions({});

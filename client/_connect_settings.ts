@@ -1,7 +1,7 @@
 import { defaultName } from "./_default_name.ts";
 import { reconnectDelays } from "./_reconnect_delays.ts";
 import { parseServers, type ServerList, type UrlCredentials } from "./_server_list.ts";
-import type { ConnectOptions } from "./connect.ts";
+import type { ConnectOptions } from "./connect_options.ts";
 import type { Authenticator, NatsConnectionOptions } from "./native.ts";
 import {
   checkDurationMs,
