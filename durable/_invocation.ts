@@ -4,7 +4,7 @@ import { untilAborted } from "../client/deadline.ts";
 import { JsflowError } from "../client/errors.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
 import { checkDurationMs, checkOptions, checkSignal, checkString } from "../client/validate.ts";
-import type { CallBounds, DurableClientCore } from "./_durable_client_core.ts";
+import { encodeCommand } from "./command.ts";
 import { InvocationFailedError } from "./errors.ts";
 import { failureInfo } from "./failure.ts";
 import { toOutcome } from "./_finalise.ts";
@@ -21,6 +21,7 @@ import type { InvocationHandle, WaitOptions } from "./invocation_handle.ts";
 import { type JournalEvent, toJournalEvents } from "./journal_event.ts";
 import { acceptRecord, emptyState, type JournalState } from "./journal_state.ts";
 import { fromPayload } from "./payload.ts";
+import type { CallBounds, ServerLink } from "./_server_link.ts";
 import { type InvocationSummary, readSummary, summarise } from "./summary.ts";
 import type { WorkflowRef } from "./workflow.ts";
 
@@ -38,18 +39,18 @@ const POLL: RetryPolicy = { attempts: Infinity, initialMs: 500, factor: 2, maxMs
 export class Invocation<O> implements InvocationHandle<O> {
   readonly workflow: string;
   readonly id: string;
-  readonly #core: DurableClientCore;
+  readonly #link: ServerLink;
   readonly #ref: WorkflowRef<unknown, O>;
   readonly #reply: Promise<Outcome> | undefined;
   #outcome: Outcome | undefined;
 
   constructor(
-    core: DurableClientCore,
+    link: ServerLink,
     ref: WorkflowRef<never, O> | WorkflowRef<unknown, O>,
     id: string,
     reply: Promise<Outcome> | undefined,
   ) {
-    this.#core = core;
+    this.#link = link;
     this.#ref = ref as WorkflowRef<unknown, O>;
     this.workflow = ref.name;
     this.id = id;
@@ -60,13 +61,13 @@ export class Invocation<O> implements InvocationHandle<O> {
   async result(options: WaitOptions = {}): Promise<O> {
     const bounds = checkWait("result", options, undefined);
     const what = `get the result of ${this.workflow}/${this.id}`;
-    this.#outcome ??= await this.#core.bounded(what, bounds, (signal) => this.#ended(signal));
+    this.#outcome ??= await this.#link.bounded(what, bounds, (signal) => this.#ended(signal));
     return this.#decode(this.#outcome);
   }
 
   async status(options: WaitOptions = {}): Promise<InvocationSummary> {
     const bounds = checkWait("status", options, DEFAULT_TIMEOUT_MS);
-    return await this.#core.bounded(`read ${this.workflow}/${this.id}`, bounds, async () => {
+    return await this.#link.bounded(`read ${this.workflow}/${this.id}`, bounds, async () => {
       const state = await this.#fold();
       return summarise(this.workflow, this.id, state);
     });
@@ -76,7 +77,7 @@ export class Invocation<O> implements InvocationHandle<O> {
     const bounds = checkWait("journal", options, DEFAULT_TIMEOUT_MS);
     const what = `read the journal of ${this.workflow}/${this.id}`;
     for (let from = 1;;) {
-      const record = await this.#core.bounded(what, bounds, async () => await this.#next(from));
+      const record = await this.#link.bounded(what, bounds, async () => await this.#next(from));
       if (!record) return;
       yield* toJournalEvents(record.seq, record.bytes);
       from = record.seq + 1;
@@ -106,18 +107,33 @@ export class Invocation<O> implements InvocationHandle<O> {
   /** Resolves when the event is in the journal, by the worker's word or by looking. */
   async #send(name: string, options: WaitOptions, kind: Event["kind"]): Promise<void> {
     const bounds = checkWait(name, options, DEFAULT_TIMEOUT_MS);
-    const event = create(EventSchema, { id: this.#core.options.newId(), kind });
-    const slot = this.#core.inbox.open();
+    const event = create(EventSchema, { id: this.#link.options.newId(), kind });
+    const slot = this.#link.inbox.open();
     try {
-      await this.#core.bounded(`${name} ${this.workflow}/${this.id}`, bounds, async (signal) => {
-        await untilAborted(this.#core.space(), signal);
-        await this.#core.sendEvent(this.#ref, this.id, event, slot.subject, signal);
+      await this.#link.bounded(`${name} ${this.workflow}/${this.id}`, bounds, async (signal) => {
+        await untilAborted(this.#link.space(), signal);
+        await this.#publish(name, event, slot.subject, signal);
         if (await untilAborted(within(slot.reply, PATIENCE_MS), signal)) return;
         await this.#poll(signal, async () => await this.#holds(event.id) || undefined);
       });
     } finally {
       slot.close();
     }
+  }
+
+  async #publish(
+    name: string,
+    event: Event,
+    confirm: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const target = { workflow: this.workflow, id: this.id, confirm };
+    const command = {
+      subject: this.#link.options.names.eventSubject(this.#ref, this.id),
+      bytes: encodeCommand(target, { case: "event", value: event }),
+      msgID: event.id,
+    };
+    await this.#link.publish(`${name} ${this.workflow}/${this.id}`, command, signal);
   }
 
   async #holds(eventId: string): Promise<boolean> {
@@ -130,7 +146,7 @@ export class Invocation<O> implements InvocationHandle<O> {
     const reply = this.#reply ?? NEVER;
     const early = this.#reply && await untilAborted(within(reply, PATIENCE_MS), signal);
     if (early) return early;
-    const space = await untilAborted(this.#core.space(), signal);
+    const space = await untilAborted(this.#link.space(), signal);
     const done = new AbortController();
     const { subscription, changed } = this.#subscribe(space.names.stateBucket);
     const either = AbortSignal.any([signal, done.signal]);
@@ -149,8 +165,8 @@ export class Invocation<O> implements InvocationHandle<O> {
     bucket: string,
   ): { readonly subscription: Subscription; readonly changed: () => Promise<void> } {
     let next = Promise.withResolvers<void>();
-    const key = this.#core.options.names.stateKey(this.workflow, this.id);
-    const subscription = this.#core.options.client.connection.subscribe(`$KV.${bucket}.${key}`, {
+    const key = this.#link.options.names.stateKey(this.workflow, this.id);
+    const subscription = this.#link.options.client.connection.subscribe(`$KV.${bucket}.${key}`, {
       callback: () => {
         next.resolve();
         next = Promise.withResolvers();
@@ -165,7 +181,7 @@ export class Invocation<O> implements InvocationHandle<O> {
     look: () => Promise<T | undefined>,
     changed?: () => Promise<void>,
   ): Promise<T> {
-    const { clock, random } = this.#core.options;
+    const { clock, random } = this.#link.options;
     for (let looks = 1;; looks++) {
       signal.throwIfAborted();
       const change = changed?.();
@@ -193,11 +209,11 @@ export class Invocation<O> implements InvocationHandle<O> {
   }
 
   async #stored(): Promise<Outcome | undefined> {
-    const { states, names } = await this.#core.space();
+    const { states, names } = await this.#link.space();
     const stored = await readSummary(states, names.stateKey(this.workflow, this.id));
     const seq = stored?.summary.terminalSeq;
     if (!seq) return undefined;
-    const record = await this.#core.store.at(seq);
+    const record = await this.#link.store.at(seq);
     if (!record) return undefined;
     const terminal = fromBinary(RecordSchema, record.bytes).entries.find(isEnd);
     const state: JournalState = {
@@ -219,9 +235,9 @@ export class Invocation<O> implements InvocationHandle<O> {
   }
 
   async #next(seq: number) {
-    await this.#core.space();
-    const { names } = this.#core.options;
-    return await this.#core.store.next(names.journalSubject(this.workflow, this.id), seq);
+    await this.#link.space();
+    const { names } = this.#link.options;
+    return await this.#link.store.next(names.journalSubject(this.workflow, this.id), seq);
   }
 
   #decode({ result }: Outcome): O {

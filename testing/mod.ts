@@ -18,6 +18,8 @@ export {
   ServerNotFoundError,
 } from "./find_server.ts";
 export type { FindServerOptions } from "./find_server.ts";
+export { NatsCluster } from "./nats_cluster.ts";
+export type { NatsClusterOptions } from "./nats_cluster.ts";
 export { NatsServer } from "./nats_server.ts";
 export type { ServerConnectOptions } from "./nats_server.ts";
 export type { ServerAuth, ServerCredentials } from "./server_auth.ts";

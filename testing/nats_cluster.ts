@@ -9,13 +9,15 @@ import type { NatsServerOptions } from "./server_options.ts";
 import { waitUntil } from "./wait_until.ts";
 
 /** How {@link NatsCluster.start} starts a cluster: as {@link NatsServerOptions} for each node. */
-export interface NatsClusterOptions extends Omit<NatsServerOptions, "monitorPort" | "tls"> {
+export interface NatsClusterOptions extends Omit<NatsServerOptions, "tls"> {
   /** Number of nodes: 2 to 9; JetStream goes on while more than half of them do. @default 3 */
   readonly size?: number | undefined;
   /** The cluster's name; its nodes are called `<name>-1` and so on. @default a unique one */
   readonly name?: string | undefined;
   /** The client port of the first node; the others take those that follow. @default free ones */
   readonly port?: number | undefined;
+  /** The monitoring port of the first node; the others take those that follow. @default free ones */
+  readonly monitorPort?: number | undefined;
   /** Folder that keeps a folder for each node. @default temporary, removed at the end */
   readonly storeDir?: string | undefined;
   /** Milliseconds until all nodes are up and JetStream has its leader. @default 30_000 */
@@ -28,6 +30,7 @@ const KEYS = [
   "config",
   "credentials",
   "jetstream",
+  "monitorPort",
   "name",
   "port",
   "size",
@@ -96,7 +99,7 @@ export class NatsCluster implements AsyncDisposable {
   static async start(options?: NatsClusterOptions): Promise<NatsCluster> {
     const settings = parseOptions(options);
     const links = await startLinks(settings.size);
-    const cluster = await startNodes(settings, links);
+    const cluster = new NatsCluster(settings, await startNodes(settings, links), links);
     try {
       await cluster.ready();
       return cluster;
@@ -144,7 +147,7 @@ export class NatsCluster implements AsyncDisposable {
 
   /**
    * Returns whom a node takes for a stream's leader at the moment, or for JetStream's own without
-   * a stream; undefined for nobody. For a node that is cut off this shows when it has noticed.
+   * a stream; undefined for nobody, and for a stream that the node holds no copy of. For a node that is cut off this shows when it has noticed.
    *
    * @throws {Error} when the node does not answer
    */
@@ -250,6 +253,7 @@ interface Settings {
   readonly size: number;
   readonly name: string;
   readonly port: number | undefined;
+  readonly monitorPort: number | undefined;
   readonly storeDir: string | undefined;
   readonly startTimeoutMs: number;
   /** The same for every node. */
@@ -258,22 +262,27 @@ interface Settings {
 
 function parseOptions(options: NatsClusterOptions | undefined): Settings {
   const given: NatsClusterOptions = checkOptions("NatsCluster.start", options, KEYS);
-  const { size, name, port, storeDir, startTimeoutMs, ...node } = given;
+  const { size, name, port, monitorPort, storeDir, startTimeoutMs, ...node } = given;
   if (node.config?.["cluster"] !== undefined) {
     throw new TypeError("config.cluster can't be set: the cluster's links are made here");
   }
   const count = checkInteger("size", size ?? 3, { min: 2, max: 9 });
-  const highest = 65_536 - count;
   return {
     size: count,
     name: checkString("name", name ?? `jsflow-${randomUUID().slice(0, 8)}`),
-    port: port === undefined ? undefined : checkInteger("port", port, { min: 1, max: highest }),
+    port: checkFirstPort("port", port, count),
+    monitorPort: checkFirstPort("monitorPort", monitorPort, count),
     storeDir: storeDir === undefined ? undefined : checkString("storeDir", storeDir),
     startTimeoutMs: checkDurationMs("startTimeoutMs", startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS, {
       min: 1,
     }),
     node,
   };
+}
+
+function checkFirstPort(name: string, port: number | undefined, size: number): number | undefined {
+  if (port === undefined || port === -1) return undefined;
+  return checkInteger(name, port, { min: 1, max: 65_536 - size });
 }
 
 function linkKey(from: number, to: number): string {
@@ -291,7 +300,7 @@ async function startLinks(size: number): Promise<Links> {
   return links;
 }
 
-async function startNodes(settings: Settings, links: Links): Promise<NatsCluster> {
+async function startNodes(settings: Settings, links: Links): Promise<NatsServer[]> {
   const starting = Array.from(
     { length: settings.size },
     (_, index) => startNode(settings, links, index),
@@ -299,16 +308,13 @@ async function startNodes(settings: Settings, links: Links): Promise<NatsCluster
   const results = await Promise.allSettled(starting);
   const nodes = results.flatMap((it) => it.status === "fulfilled" ? [it.value] : []);
   const failed = results.find((it) => it.status === "rejected");
-  if (failed !== undefined) {
-    await endAll(nodes, links);
-    throw failed.reason;
-  }
-  // deno-lint-ignore no-explicit-any -- the constructor is private, but this is its module
-  return new (NatsCluster as any)(settings, nodes, links);
+  if (failed === undefined) return nodes;
+  await endAll(nodes, links);
+  throw failed.reason;
 }
 
 async function startNode(settings: Settings, links: Links, index: number): Promise<NatsServer> {
-  const { size, name, port, storeDir, startTimeoutMs, node } = settings;
+  const { size, name, port, monitorPort, storeDir, startTimeoutMs, node } = settings;
   const others = Array.from({ length: size }, (_, other) => other).filter((it) => it !== index);
   const cluster: ServerConfig = {
     name,
@@ -321,6 +327,7 @@ async function startNode(settings: Settings, links: Links, index: number): Promi
     ...node,
     name: `${name}-${index + 1}`,
     port: port === undefined ? -1 : port + index,
+    monitorPort: monitorPort === undefined ? -1 : monitorPort + index,
     storeDir: storeDir === undefined ? undefined : join(storeDir, `node-${index + 1}`),
     startTimeoutMs,
     config: { ...node.config, cluster },

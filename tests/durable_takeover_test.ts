@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
 import { type Ground, onGround } from "./_ground.ts";
 import { journalEvents } from "./_journals.ts";
@@ -54,23 +53,5 @@ test("a killed worker's invocation is claimed within the ack wait and a second",
     assert.ok(slowest <= PROMISED_MS + NOISE_MS, `${slowest} ms`);
     // Earlier than the heartbeats allow would mean that living workers lose their invocations.
     assert.ok(Math.min(...measured) >= ACK_WAIT_MS / 2, `${Math.min(...measured)} ms`);
-  });
-});
-
-test("a worker that was idle takes over at once when its turn comes", async () => {
-  await onGround(async (ground) => {
-    const namespace = "turn";
-    const five = fiveSteps(() => {});
-    const common = { namespace, ackWaitMs: 600 };
-    await ground.worker({ ...common, workflows: [five] });
-    const durable = ground.durable({ namespace });
-    assert.equal(await (await durable.start(five, 1)).result(), fiveStepsResult(1));
-    const { consumers } = await ground.client.manager();
-    const waiting = async () =>
-      (await consumers.info(`JSFLOW_${namespace}_COMMANDS`, "five_start")).num_waiting;
-    await waitUntil(async () => await waiting() > 0, { what: "the worker asks for more" });
-    const startedAt = performance.now();
-    assert.equal(await (await durable.start(five, 2)).result(), fiveStepsResult(2));
-    assert.ok(performance.now() - startedAt < 1_000);
   });
 });

@@ -50,7 +50,9 @@ export function explore(model: ProtocolModel, maxStates: number): Exploration {
       const number = visit(next, at, label);
       if (!fault) backward[number]?.push(at);
     }
-    if (numbers.size > maxStates) throw new Error(`more than ${maxStates} states: lower the bounds`);
+    if (numbers.size > maxStates) {
+      throw new Error(`more than ${maxStates} states: lower the bounds`);
+    }
   }
   const stuck = findStuck(rests, backward);
   if (stuck !== undefined) return report("nothing leads to an end any more", stuck);

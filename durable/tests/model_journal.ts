@@ -65,7 +65,9 @@ export function ancestorAt(node: JournalNode, depth: number): JournalNode {
 /** The records of a path, first to last. */
 export function recordsOf(node: JournalNode): ModelRecord[] {
   const records: ModelRecord[] = [];
-  for (let at: JournalNode | undefined = node; at?.record; at = at.parent) records.unshift(at.record);
+  for (let at: JournalNode | undefined = node; at?.record; at = at.parent) {
+    records.unshift(at.record);
+  }
   return records;
 }
 

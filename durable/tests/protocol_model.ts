@@ -161,7 +161,11 @@ export class ProtocolModel {
     const moves: Move[] = [];
     const add = (label: string, next: ModelState, cost = 0) => {
       if (state.faults < cost) return;
-      moves.push({ label, next: { ...settle(next), faults: state.faults - cost }, fault: cost > 0 });
+      moves.push({
+        label,
+        next: { ...settle(next), faults: state.faults - cost },
+        fault: cost > 0,
+      });
     };
     this.#deliveries(state, add);
     for (const late of state.late) {
@@ -429,9 +433,9 @@ export class ProtocolModel {
 
   /** Where the code stands, with the outcomes of the journal and the one that is to be appended. */
   #position({ outcomes, timeline }: JournalState, done: number): number | "wait" | "end" {
-    let signals = timeline.filter(({ kind }) =>
-      kind.case === "event" && kind.value.kind.case === "signal"
-    ).length;
+    let signals =
+      timeline.filter(({ kind }) => kind.case === "event" && kind.value.kind.case === "signal")
+        .length;
     for (const [index, operation] of this.#options.program.entries()) {
       if (operation === "wait" && --signals < 0) return "wait";
       if (operation === "run" && index !== done && !outcomes.has(index)) return index;

@@ -1,0 +1,91 @@
+import type { Client } from "../client/client.ts";
+import type { Clock } from "../client/clock.ts";
+import { timeoutError, untilAborted, withDeadline } from "../client/deadline.ts";
+import { translateError } from "../client/translate_error.ts";
+import { ensureNamespace, type OpenNamespace, type StorageOptions } from "./ensure_namespace.ts";
+import { JournalStore } from "./journal_store.ts";
+import type { Namespace } from "./namespace.ts";
+import { ReplyInbox } from "./_reply_inbox.ts";
+import { isFinal, pauseAfter } from "./_until_answered.ts";
+
+/** Everything that a durable client is made of, checked. */
+export interface ServerLinkOptions {
+  readonly client: Client;
+  readonly names: Namespace;
+  readonly storage: StorageOptions & { readonly namespace?: string | undefined };
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+}
+
+/** Bounds of one call. */
+export interface CallBounds {
+  readonly signal: AbortSignal | undefined;
+  /** Undefined for a call that waits for ever. */
+  readonly timeoutMs: number | undefined;
+}
+
+const PUBLISH_TIMEOUT_MS = 2_000;
+
+/** What a durable client and its handles share: the namespace, the reply inbox, the journals. */
+export class ServerLink {
+  readonly options: ServerLinkOptions;
+  readonly inbox: ReplyInbox;
+  readonly store: JournalStore;
+  #space: Promise<OpenNamespace> | undefined;
+
+  constructor(options: ServerLinkOptions) {
+    this.options = options;
+    this.inbox = new ReplyInbox(options.client.connection);
+    this.store = new JournalStore(options.client, options.names.journal);
+  }
+
+  /** The namespace, opened at the first call. */
+  async space(): Promise<OpenNamespace> {
+    const { client, names, storage } = this.options;
+    this.#space ??= ensureNamespace(client, names.name, storage);
+    try {
+      return await this.#space;
+    } catch (error) {
+      this.#space = undefined;
+      throw error;
+    }
+  }
+
+  /** Runs a call under the caller's signal and its deadline. */
+  async bounded<T>(
+    action: string,
+    { signal, timeoutMs }: CallBounds,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    if (timeoutMs === undefined) {
+      const forever = signal ?? new AbortController().signal;
+      forever.throwIfAborted();
+      return await untilAborted(work(forever), forever);
+    }
+    const onTimeout = () => timeoutError(action, timeoutMs);
+    return await withDeadline({ signal, timeoutMs, onTimeout }, work);
+  }
+
+  /** Tries until it is known that the command is stored; the message id makes that harmless. */
+  async publish(
+    action: string,
+    command: { readonly subject: string; readonly bytes: Uint8Array; readonly msgID: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client } = this.options;
+    const { subject, bytes, msgID } = command;
+    for (let failures = 1;; failures++) {
+      signal.throwIfAborted();
+      try {
+        const settings = { msgID, timeout: PUBLISH_TIMEOUT_MS, retries: 1 };
+        await client.jetstream.publish(subject, bytes, settings);
+        return;
+      } catch (error) {
+        const translated = translateError(error, action);
+        if (isFinal(translated)) throw translated;
+      }
+      await pauseAfter(failures, this.options, signal);
+    }
+  }
+}
