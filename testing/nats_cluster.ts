@@ -2,10 +2,11 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { checkDurationMs, checkInteger, checkOptions, checkString } from "../client/validate.ts";
 import { type JetStreamView, readJetStream } from "./_jetstream_view.ts";
+import { probeName, probePlacement } from "./_placement_probe.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { NatsServer } from "./nats_server.ts";
 import type { ServerConfig } from "./server_config.ts";
-import type { NatsServerOptions } from "./server_options.ts";
+import { hasOwnUsers, type NatsServerOptions } from "./server_options.ts";
 import { waitUntil } from "./wait_until.ts";
 
 /** How {@link NatsCluster.start} starts a cluster: as {@link NatsServerOptions} for each node. */
@@ -79,6 +80,7 @@ export class NatsCluster implements AsyncDisposable {
   readonly #links: ReadonlyMap<string, FaultProxy>;
   readonly #startTimeoutMs: number;
   readonly #hasJetStream: boolean;
+  readonly #canConnect: boolean;
   #closing: Promise<void> | undefined;
 
   private constructor(settings: Settings, nodes: readonly NatsServer[], links: Links) {
@@ -87,6 +89,8 @@ export class NatsCluster implements AsyncDisposable {
     this.#links = links;
     this.#startTimeoutMs = settings.startTimeoutMs;
     this.#hasJetStream = settings.node.jetstream !== false;
+    const { credentials, config } = settings.node;
+    this.#canConnect = credentials !== undefined || !hasOwnUsers(config ?? {});
   }
 
   /**
@@ -116,13 +120,16 @@ export class NatsCluster implements AsyncDisposable {
 
   /**
    * Waits until all running nodes that are not cut off know one another and agree on JetStream's
-   * leader, and that leader counts every one of them as up to date.
+   * leader, that leader counts every one of them as up to date, and a stream can be placed on them
+   * (tried with one that is removed again; left out when `config` holds users whose credentials
+   * are unknown).
    *
    * @throws {Error} when that takes longer than `startTimeoutMs`
    */
   async ready(): Promise<void> {
     const nodes = this.nodes.filter((node) => node.isRunning && !this.#isCutOff(node));
-    await waitUntil(() => this.#areTogether(nodes), {
+    const probe = probeName();
+    await waitUntil(async () => await this.#areTogether(nodes) && await this.#place(nodes, probe), {
       what: `the ${nodes.length} nodes of ${this.name} are together`,
       timeoutMs: this.#startTimeoutMs,
       intervalMs: 50,
@@ -233,6 +240,11 @@ export class NatsCluster implements AsyncDisposable {
 
   #view(node: NatsServer, withStreams: boolean): Promise<JetStreamView> {
     return readJetStream(node.monitorUrl, { withStreams, timeoutMs: VIEW_TIMEOUT_MS });
+  }
+
+  #place(nodes: readonly NatsServer[], probe: string): Promise<boolean> {
+    if (!this.#hasJetStream || !this.#canConnect) return Promise.resolve(true);
+    return probePlacement(nodes, probe);
   }
 
   async #areTogether(nodes: readonly NatsServer[]): Promise<boolean> {

@@ -163,7 +163,8 @@ function parseJetStream(jetstream: boolean | ServerConfig): ServerConfig | undef
   return jetstream;
 }
 
-function hasOwnUsers(config: ServerConfig): boolean {
+/** Whether a configuration says itself who may connect. */
+export function hasOwnUsers(config: ServerConfig): boolean {
   const keys = ["authorization", "accounts", "operator", "resolver", "trusted_keys"];
   return keys.some((key) => config[key] !== undefined);
 }

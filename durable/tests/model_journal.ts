@@ -21,6 +21,8 @@ export interface JournalNode {
   readonly record: ModelRecord | undefined;
   /** What the engine's own fold makes of it. */
   readonly state: JournalState;
+  /** One text for all journals that the protocol can't tell apart. */
+  readonly meaning: string;
   readonly children: Map<string, JournalNode>;
 }
 
@@ -32,9 +34,11 @@ export class JournalTree {
     parent: undefined,
     record: undefined,
     state: emptyState(),
+    meaning: "",
     children: new Map(),
   };
   #size = 1;
+  readonly #meanings = new Map<string, string>();
 
   /** The journal after one more record; its writer saw `seen` as the end. */
   append(end: JournalNode, record: ModelRecord, seen: JournalNode = end): JournalNode {
@@ -42,17 +46,27 @@ export class JournalTree {
     const known = end.children.get(key);
     if (known) return known;
     const depth = end.depth + 1;
-    const node = {
-      id: this.#size++,
-      depth,
-      parent: end,
-      record,
-      state: fold(end.state, depth, record, seen.state),
-      children: new Map(),
-    };
+    const state = fold(end.state, depth, record, seen.state);
+    const meaning = this.#intern(meaningOf(state));
+    const node = { id: this.#size++, depth, parent: end, record, state, meaning, children: new Map() };
     end.children.set(key, node);
     return node;
   }
+
+  #intern(text: string): string {
+    const short = this.#meanings.get(text) ?? this.#meanings.size.toString(36);
+    this.#meanings.set(text, short);
+    return short;
+  }
+}
+
+/** What decisions and code can depend on: all of the fold but the places of its records. */
+function meaningOf(state: JournalState): string {
+  const { status, epoch, owner, commandSeq, takeovers, progressed, started } = state;
+  const { parties, outcomes, eventIds, claimedBy, pauseRequested, cancelReason, fault } = state;
+  const sets = [parties.keys(), outcomes.keys(), eventIds, claimedBy].map((set) => [...set].sort());
+  const flags = [progressed, started !== undefined, pauseRequested, cancelReason, fault?.kind];
+  return JSON.stringify([status, epoch, owner, commandSeq, takeovers, flags, sets]);
 }
 
 /** The node of a path that lies at this depth. */
@@ -60,15 +74,6 @@ export function ancestorAt(node: JournalNode, depth: number): JournalNode {
   let at = node;
   while (at.depth > depth && at.parent) at = at.parent;
   return at;
-}
-
-/** The records of a path, first to last. */
-export function recordsOf(node: JournalNode): ModelRecord[] {
-  const records: ModelRecord[] = [];
-  for (let at: JournalNode | undefined = node; at?.record; at = at.parent) {
-    records.unshift(at.record);
-  }
-  return records;
 }
 
 const encoder = new JournalBuilder();

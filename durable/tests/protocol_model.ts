@@ -50,6 +50,8 @@ export interface ModelOptions {
   /** How many times something may go wrong on the way. */
   readonly faults: number;
   readonly maxTakeovers: number;
+  /** How many records a stale read may lack. */
+  readonly staleRecords: number;
   /** Whether the last step fails the invocation. */
   readonly fails?: boolean | undefined;
   readonly bug?: PlantedBug | undefined;
@@ -83,7 +85,7 @@ export interface ModelState {
   readonly journal: JournalNode;
   readonly tasks: readonly Task[];
   readonly late: readonly Late[];
-  /** By command, as bits: acked; an ack is on its way; delivered before; starter was told. */
+  /** By command, as bits: acked; an ack is on its way; start delivered before; starter told. */
   readonly acked: number;
   readonly acking: number;
   readonly delivered: number;
@@ -114,11 +116,16 @@ export class ProtocolModel {
     return { journal: this.#tree.root, tasks: [], late: [], ...none, faults };
   }
 
-  /** One text for all states that differ only in the names of their workers. */
+  /** One text for all states whose future is the same: workers and old records have no names. */
   keyOf({ journal, tasks, late, acked, acking, delivered, told, faults }: ModelState): string {
-    const held = tasks.map(keyOfTask).sort().join(";");
+    const { staleRecords } = this.#options;
+    let tail = "";
+    for (let depth = Math.max(0, journal.depth - staleRecords); depth <= journal.depth; depth++) {
+      tail += `${ancestorAt(journal, depth).meaning},`;
+    }
+    const held = tasks.map((task) => keyOfTask(task, journal, staleRecords)).sort().join(";");
     const lost = late.map(({ record }) => record.id).sort().join(";");
-    return `${journal.id}|${acked}.${acking}.${delivered}.${told}.${faults}|${held}|${lost}`;
+    return `${tail}|${acked}.${acking}.${delivered}.${told}.${faults}|${held}|${lost}`;
   }
 
   /** What is wrong in this state, whatever comes next. */
@@ -198,18 +205,19 @@ export class ProtocolModel {
   #deliver(state: ModelState, command: number, add: Add): void {
     const mask = bit(command);
     const early = state.tasks.some((task) => task.command === command) ? 1 : 0;
-    const first = this.#options.commands[command] === "start" && !(state.delivered & mask);
     const how = early ? "delivered again while it is in work" : "delivered";
-    const base = { ...state, delivered: state.delivered | mask };
+    const start = this.#options.commands[command] === "start";
+    const base = start ? { ...state, delivered: state.delivered | mask } : state;
     const hand = (view: JournalNode, cost: number, read: string) => {
       const idle = { command, view, epoch: 0, owner: "", step: -1, done: -1 } as const;
       add(`${this.#name(command)} is ${how}${read}`, this.#judge(base, undefined, idle), cost);
     };
     // A start that was never delivered before is tried without a look at the journal.
-    if (first) return hand(this.#tree.root, early, ", taken for new");
+    if (start && !(state.delivered & mask)) return hand(this.#tree.root, early, ", taken for new");
     hand(state.journal, early, "");
     if (state.faults < early + 1) return;
-    for (let depth = 0; depth < state.journal.depth; depth++) {
+    const end = state.journal.depth;
+    for (let depth = Math.max(0, end - this.#options.staleRecords); depth < end; depth++) {
       hand(ancestorAt(state.journal, depth), early + 1, `, read as of record ${depth}`);
     }
   }
@@ -219,7 +227,7 @@ export class ProtocolModel {
     add(`${who} dies`, replace(state, task), 1);
     switch (task.phase) {
       case "ack":
-        return this.#ackMoves(state, task, add);
+        return;
       case "running":
         return this.#runMoves(state, task, add, who);
       case "append":
@@ -275,7 +283,8 @@ export class ProtocolModel {
     if (journal === view) {
       return add(`${who}, offers it again`, replace(state, task, { ...task, phase: "append" }));
     }
-    for (let depth = view.depth + 1; depth <= journal.depth; depth++) {
+    const oldest = Math.max(view.depth + 1, journal.depth - this.#options.staleRecords);
+    for (let depth = oldest; depth <= journal.depth; depth++) {
       const seen = ancestorAt(journal, depth);
       const how = seen === journal ? "reads the tail" : `reads up to record ${depth}`;
       add(`${who}, ${how}`, this.#readTail(state, task, seen), seen === journal ? 0 : 1);
@@ -283,8 +292,7 @@ export class ProtocolModel {
   }
 
   #readTail(state: ModelState, task: Task, seen: JournalNode): ModelState {
-    const after = ancestorAt(seen, task.view.depth + 1);
-    const mine = after.record?.id === task.record?.id && after.parent === task.view;
+    const mine = isWritten(task, seen);
     const read = { ...task, view: seen };
     if (mine && this.#options.bug !== "unknown append counts as refused") {
       return this.#accepted(state, task, read);
@@ -488,9 +496,17 @@ function settle(state: ModelState): ModelState {
   return late.length === state.late.length ? state : { ...state, late };
 }
 
-function keyOfTask(task: Task): string {
+function keyOfTask(task: Task, journal: JournalNode, staleRecords: number): string {
   const { command, phase, view, record, then, owner, step, done } = task;
-  return `${command},${phase},${view.id},${record?.id},${then},${owner},${step},${done}`;
+  const behind = Math.min(journal.depth - view.depth, staleRecords + 1);
+  const written = behind > 0 && isWritten(task, journal);
+  const local = `${command},${phase},${then},${owner},${step},${done},${record?.id}`;
+  return `${local},${view.meaning},${behind},${written}`;
+}
+
+function isWritten({ view, record }: Task, journal: JournalNode): boolean {
+  const after = ancestorAt(journal, view.depth + 1);
+  return after.parent === view && after.record?.id === record?.id;
 }
 
 function show({ parts, epoch }: ModelRecord): string {

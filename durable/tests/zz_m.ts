@@ -1,6 +1,6 @@
 import { explore } from "/work/main/durable/tests/explore.ts";
 import { ProtocolModel } from "/work/main/durable/tests/protocol_model.ts";
-const [workers, faults, max] = process.argv.slice(2).map(Number);
+const [workers, faults, max] = process.argv.slice(2).map(Number) as [number, number, number];
 let total = 0;
 for (const program of [["run", "run", "run"], ["run", "wait", "run"]] as const) {
   for (
@@ -14,7 +14,7 @@ for (const program of [["run", "run", "run"], ["run", "wait", "run"]] as const) 
     const t = performance.now();
     try {
       const r = explore(
-        new ProtocolModel({ program, commands, workers, faults, maxTakeovers: 1 }),
+        new ProtocolModel({ program, commands, workers, faults, maxTakeovers: 1, staleRecords: Number(process.argv[5] ?? 2) }),
         max,
       );
       total += r.states;
