@@ -150,7 +150,7 @@ class CommandTask {
   }
 
   async #settle(then: "ack" | "rearm" | "finalise" | "run"): Promise<Settlement> {
-    const { client, space } = this.#options;
+    const { client } = this.#options;
     const { state } = this.#journal;
     if (then === "finalise") {
       const { kind } = this.#command;
@@ -164,7 +164,7 @@ class CommandTask {
   }
 
   async #defer(): Promise<Settlement> {
-    const { space, ackWaitMs } = this.#options;
+    const { ackWaitMs } = this.#options;
     const { workflow, id } = this.#command;
     const fault = this.#journal.state.fault?.message;
     logger.error("{workflow}/{id} is quarantined: {fault}", { workflow, id, fault });
@@ -174,7 +174,7 @@ class CommandTask {
 
   /** Too many workers died over it: somebody must look before it runs again. */
   async #park(): Promise<Settlement | undefined> {
-    const { space, worker } = this.#options;
+    const { worker } = this.#options;
     const { state } = this.#journal;
     const writer = this.#claimant();
     const takeovers = nextTakeovers(state);
@@ -225,7 +225,6 @@ class CommandTask {
   }
 
   async #afterStop(stop: Stop): Promise<Settlement> {
-    const { client, space } = this.#options;
     const { state } = this.#journal;
     switch (stop) {
       case "terminal":

@@ -4,7 +4,7 @@ import type { Clock } from "../client/clock.ts";
 import { getLogger } from "@logtape/logtape";
 import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { blocked, cancelled, completed, failed, released, suspended } from "./_entries.ts";
-import { type OperationRequest, Replay } from "./_replay.ts";
+import { Replay } from "./_replay.ts";
 import { runStep, type Step, type StepHost } from "./_step.ts";
 import { createContext } from "./_context.ts";
 import { toFailure } from "./failure.ts";

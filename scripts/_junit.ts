@@ -35,17 +35,24 @@ function statusWithoutFailure(body: string): "passed" | "skipped" {
   return /<skipped\b/.test(body) ? "skipped" : "passed";
 }
 
-/** Deno reports a parent test beside its steps, which it calls "parent > step". */
+/**
+ * Deno reports a parent test beside its steps, which it calls "parent > step"; only the parent
+ * names the right file when it is a `describe`.
+ */
 function withoutGroups(cases: readonly TestCase[]): TestCase[] {
-  const parents = new Set<string>();
-  for (const { name } of cases) {
-    for (let at = name.indexOf(" > "); at >= 0; at = name.indexOf(" > ", at + 1)) {
-      parents.add(name.slice(0, at));
-    }
-  }
+  const files = new Map(cases.map(({ name, file }) => [name, file]));
+  const parents = new Set(cases.flatMap(({ name }) => ancestors(name)));
   const isGroup = ({ name, status, detail }: TestCase) =>
     parents.has(name) && (status !== "failed" || /^\d+ test steps? failed/.test(detail));
-  return cases.filter((test) => !isGroup(test));
+  return cases.filter((test) => !isGroup(test)).map((test) => {
+    const outermost = ancestors(test.name).find((name) => files.has(name));
+    return outermost === undefined ? test : { ...test, file: files.get(outermost) ?? test.file };
+  });
+}
+
+/** "a > b > c" has the ancestors "a" and "a > b". */
+function ancestors(name: string): string[] {
+  return [...name.matchAll(/ > /g)].map(({ index }) => name.slice(0, index));
 }
 
 function attribute(attributes: string, name: string): string {

@@ -31,7 +31,7 @@ test("counts the steps of Deno's report, not the groups that hold them", () => {
     <testcase name="group" classname="./a_test.ts">
         <failure message="1 test step failed">1 test step failed.</failure></testcase>
     <testcase name="broken" classname="./a_test.ts"><failure message="own error"/></testcase>
-    <testcase name="sub &gt; inner" classname="./a_test.ts"></testcase>
+    <testcase name="sub &gt; inner" classname="ext:deno_node/testing.ts"></testcase>
     <testcase name="group &gt; two" classname="./a_test.ts"><failure message="x"></failure></testcase>
     <testcase name="broken &gt; step" classname="./a_test.ts"></testcase>
   </testsuite>`;
@@ -41,6 +41,7 @@ test("counts the steps of Deno's report, not the groups that hold them", () => {
     "failed group > two",
     "passed broken > step",
   ]);
+  assert.deepEqual(parseJunit(xml).map(({ file }) => file), Array(4).fill("./a_test.ts"));
 });
 
 test("reads Bun's report", () => {

@@ -129,7 +129,9 @@ function count(
   );
   const of = (status: TestCase["status"]) => cases.filter((test) => test.status === status);
   const failures = of("failed").map((test) => `${title(test, files)}\n${test.detail}`.trim());
-  if (options.filter === undefined) failures.push(...silentFiles(reported, files));
+  if (options.filter === undefined && done.code !== 0) {
+    failures.push(...silentFiles(reported, files));
+  }
   if (done.timedOut) failures.push(`the run did not end within ${options.timeoutMs} ms`);
   else if (done.code !== 0 && failures.length === 0) {
     failures.push(`the runner ended with exit code ${done.code}\n${tail(done)}`);
@@ -146,7 +148,10 @@ function title(test: TestCase, files: readonly string[]): string {
   return test.name === file || file === "" ? test.name : `${file} ${test.name}`;
 }
 
-/** Files that could not be loaded: Deno and Bun leave them out of the report. */
+/**
+ * Files that could not be loaded: Deno and Bun leave them out of the report. (In a run without
+ * failures a file may be silent: Bun doesn't report a group that is skipped.)
+ */
 function silentFiles(reported: readonly TestCase[], files: readonly string[]): string[] {
   if (!reported.some((test) => test.file !== "")) return []; // Node 22 names no files
   const loud = (file: string) => reported.some((test) => test.file.endsWith(file));

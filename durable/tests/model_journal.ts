@@ -11,6 +11,8 @@ export interface ModelRecord {
   readonly parts: readonly string[];
   readonly epoch: number;
   readonly owner: string;
+  /** Tells it from other records of the same content at the same place. */
+  readonly tag: number;
 }
 
 /** A journal that can come about: the path from the root to this node. */
@@ -48,7 +50,15 @@ export class JournalTree {
     const depth = end.depth + 1;
     const state = fold(end.state, depth, record, seen.state);
     const meaning = this.#intern(meaningOf(state));
-    const node = { id: this.#size++, depth, parent: end, record, state, meaning, children: new Map() };
+    const node = {
+      id: this.#size++,
+      depth,
+      parent: end,
+      record,
+      state,
+      meaning,
+      children: new Map(),
+    };
     end.children.set(key, node);
     return node;
   }
@@ -60,13 +70,13 @@ export class JournalTree {
   }
 }
 
-/** What decisions and code can depend on: all of the fold but the places of its records. */
+/** What decisions and code can depend on: all of the fold but places, names and epochs. */
 function meaningOf(state: JournalState): string {
-  const { status, epoch, owner, commandSeq, takeovers, progressed, started } = state;
-  const { parties, outcomes, eventIds, claimedBy, pauseRequested, cancelReason, fault } = state;
+  const { status, commandSeq, takeovers, progressed, started, pauseRequested } = state;
+  const { parties, outcomes, eventIds, claimedBy, cancelReason, fault } = state;
   const sets = [parties.keys(), outcomes.keys(), eventIds, claimedBy].map((set) => [...set].sort());
   const flags = [progressed, started !== undefined, pauseRequested, cancelReason, fault?.kind];
-  return JSON.stringify([status, epoch, owner, commandSeq, takeovers, flags, sets]);
+  return JSON.stringify([status, commandSeq, takeovers, flags, sets]);
 }
 
 /** The node of a path that lies at this depth. */

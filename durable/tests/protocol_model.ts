@@ -121,10 +121,11 @@ export class ProtocolModel {
     const { staleRecords } = this.#options;
     let tail = "";
     for (let depth = Math.max(0, journal.depth - staleRecords); depth <= journal.depth; depth++) {
-      tail += `${ancestorAt(journal, depth).meaning},`;
+      const { meaning, state } = ancestorAt(journal, depth);
+      tail += `${meaning} ${journal.state.epoch - state.epoch},`;
     }
     const held = tasks.map((task) => keyOfTask(task, journal, staleRecords)).sort().join(";");
-    const lost = late.map(({ record }) => record.id).sort().join(";");
+    const lost = late.map((record) => keyOfLate(record, journal)).sort().join(";");
     return `${tail}|${acked}.${acking}.${delivered}.${told}.${faults}|${held}|${lost}`;
   }
 
@@ -168,6 +169,12 @@ export class ProtocolModel {
     const moves: Move[] = [];
     const add = (label: string, next: ModelState, cost = 0) => {
       if (state.faults < cost) return;
+      const task = next.tasks.find(({ phase }) => phase === "ack");
+      if (task) {
+        return this.#ackMoves(next, task, (how, then, more = 0) => {
+          add(`${label}; ${how}`, then, cost + more);
+        });
+      }
       moves.push({
         label,
         next: { ...settle(next), faults: state.faults - cost },
@@ -466,7 +473,7 @@ export class ProtocolModel {
     let tag = 0;
     while (taken.has(`${text} ${tag}`)) tag++;
     const owner = claims ? `${epoch}.${task.command}.${tag}` : task.owner;
-    const record = { id: `${text} ${tag}`, parts, epoch, owner };
+    const record = { id: `${text} ${tag}`, parts, epoch, owner, tag };
     return { ...task, phase: "append", record, then };
   }
 
@@ -497,11 +504,17 @@ function settle(state: ModelState): ModelState {
 }
 
 function keyOfTask(task: Task, journal: JournalNode, staleRecords: number): string {
-  const { command, phase, view, record, then, owner, step, done } = task;
+  const { command, phase, view, record, then, epoch, step, done } = task;
   const behind = Math.min(journal.depth - view.depth, staleRecords + 1);
   const written = behind > 0 && isWritten(task, journal);
-  const local = `${command},${phase},${then},${owner},${step},${done},${record?.id}`;
-  return `${local},${view.meaning},${behind},${written}`;
+  const age = epoch > 0 ? journal.state.epoch - epoch : "-";
+  const local =
+    `${command},${phase},${then},${age},${step},${done},${record?.parts},${record?.tag}`;
+  return `${local},${view.meaning},${journal.state.epoch - view.state.epoch},${behind},${written}`;
+}
+
+function keyOfLate({ record: { parts, tag, epoch } }: Late, journal: JournalNode): string {
+  return `${parts} ${tag} ${epoch > 0 ? journal.state.epoch - epoch : "-"}`;
 }
 
 function isWritten({ view, record }: Task, journal: JournalNode): boolean {
