@@ -174,6 +174,7 @@ class CommandTask {
 
   /** Too many workers died over it: somebody must look before it runs again. */
   async #park(): Promise<Settlement | undefined> {
+    if (!this.#inflight.isFresh) return DROP;
     const { worker } = this.#options;
     const { state } = this.#journal;
     const writer = this.#claimant();

@@ -68,7 +68,7 @@ export function decide(
     case "event":
       return decideEvent(state, command.event);
     case "wake":
-      return decideWake(state, command);
+      return decideWake(state);
   }
 }
 
@@ -150,9 +150,7 @@ function decideTerminal(state: JournalState, command: DeliveredCommand): Decisio
   return reopens ? append(["reopened", "event", "claim"], "run") : settle("finalise");
 }
 
-function decideWake(state: JournalState, command: DeliveredCommand): Decision {
-  // Its former owner may be about to ack it: a new claim must not rest on it.
-  if (state.claimedBy.has(command.seq)) return settle("rearm");
+function decideWake(state: JournalState): Decision {
   const idle = state.status === "suspended" || state.status === "released";
   return idle && !state.pauseRequested ? append(["claim"], "run") : settle("ack");
 }

@@ -235,11 +235,6 @@ test("the last of pause and resume counts, whoever asks", () => {
   assert.equal(cellOf(decide(early.state, command)), "claim + started > run");
 });
 
-test("a wake that has already done its work does not claim again", () => {
-  const { state } = running(OTHER).own(suspended()).claim(MINE).own(suspended());
-  assert.equal(cellOf(decide(state, { kind: "wake", seq: MINE })), "> rearm");
-});
-
 /** A journal whose command was taken over `count` times without an outcome. */
 function takenOver(count: number): JournalBuilder {
   const journal = running(MINE);

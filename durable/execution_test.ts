@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { after, before, test } from "node:test";
 import { isJsflowError } from "../client/errors.ts";
 import { waitUntil } from "../testing/wait_until.ts";
@@ -36,6 +37,11 @@ function beforeEntry(kind: string, act: () => Promise<void>): AppendHook {
     }
     return await next();
   };
+}
+
+/** Lets everything that is ready to run do so. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Never settles by itself. */
@@ -465,7 +471,7 @@ test("its own record in the tail does not hide the newer claim behind it", async
     throw unknownOutcome();
   };
   assert.equal(await made.finish({ hook }), "fenced");
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await turns();
   assert.deepEqual(attempts, [1]);
   assert.deepEqual(await made.story(), [BEGIN, "attempt 1 a", "claimed"]);
 });
@@ -646,7 +652,7 @@ test("outcomes that come while a record is on its way share the next", async () 
   const hook = beforeEntry("outcome", async () => {
     await waitUntil(() => running === 3, { what: "all steps run" });
     gate.open();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await turns();
   });
   assert.equal(await made.finish({ hook }), "terminal");
   assert.deepEqual(await made.story(), [BEGIN, "outcome s1", "outcome s2, outcome s3, completed"]);
@@ -711,12 +717,17 @@ test("a step that fails before somebody awaits it does not end the process", asy
       void ctx.run("forgotten", () => {
         throw new TerminalError("forgotten");
       });
-      await ctx.run("slow", () => new Promise((resolve) => setTimeout(resolve, 50)));
+      await ctx.run("slow", () => bothFailed());
       return await fails.catch((error) => error.failure.message);
     });
+    const bothFailed = async () => {
+      const seen = async () => (await made.journal()).state.outcomes.size === 2;
+      await waitUntil(seen, { what: "both failures are journaled" });
+      await turns();
+    };
     assert.equal(await made.finish(), "terminal");
     assert.equal(await made.end(), "early");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await turns();
     assert.deepEqual(unhandled, []);
   } finally {
     process.off("unhandledRejection", note);
@@ -745,7 +756,7 @@ test("code that asks for a step after its end asks nobody", async () => {
   });
   assert.equal(await made.finish(), "terminal");
   await waitUntil(() => late !== undefined, { what: "the code has asked" });
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await turns();
   assert.equal(called, false);
   assert.deepEqual(await made.story(), [BEGIN, "completed"]);
 });
@@ -908,24 +919,65 @@ test("a cancel before the start lets no step begin", async () => {
   assert.equal(await made.end(), "cancelled: enough");
 });
 
-test("a pause lets running steps finish, and holds the next", async () => {
+for (const how of ["pause", "release"] as const) {
+  test(`a ${how} lets running steps finish, and holds those that come up meanwhile`, async () => {
+    const [long, short] = [door(), door()];
+    const calls: string[] = [];
+    const step = (ctx: WorkflowContext, name: string, until: Promise<void>) =>
+      ctx.run(name, async () => {
+        calls.push(name);
+        await until;
+      });
+    const made = bench.case(async (ctx) => {
+      const a = step(ctx, "a", long.opened);
+      await step(ctx, "b", short.opened);
+      await step(ctx, "c", long.opened);
+      await a;
+    });
+    const first = await made.run();
+    await waitUntil(() => calls.length === 2, { what: "both run" });
+    if (how === "pause") await made.event(events.pause("1"));
+    if (how === "pause") first.execution.refresh();
+    else first.execution.release({ force: false });
+    await waitUntil(() => how === "release" || first.journal.state.pauseRequested, {
+      what: "the pause is seen",
+    });
+    short.open();
+    await waitUntil(async () => (await made.journal()).state.outcomes.size === 1, { what: "b" });
+    assert.equal((await made.journal()).state.status, "active");
+    long.open();
+    assert.equal(await first.stopped, how === "pause" ? "suspended" : "released");
+    assert.deepEqual(calls, ["a", "b"]);
+    assert.equal((await made.journal()).state.outcomes.size, 2);
+    await made.event(events.resume("2"));
+    assert.equal(await made.finish(), "terminal");
+    assert.deepEqual(calls, ["a", "b", "c"]);
+  });
+}
+
+test("a step that runs while the code is replayed is not begun again", async () => {
   const gate = door();
   const calls: string[] = [];
+  let passes = 0;
   const made = bench.case(async (ctx) => {
-    const a = ctx.run("a", async () => {
-      calls.push("a");
+    passes++;
+    const long = ctx.run("long", async () => {
+      calls.push("long");
       await gate.opened;
+      return "long";
     });
-    await ctx.run("b", () => void calls.push("b"));
-    await a;
-    await ctx.run("c", () => void calls.push("c"));
+    const short = await ctx.run("short", () => {
+      calls.push("short");
+      return "short";
+    });
+    return [short, await long];
   });
-  const first = await made.run();
-  await waitUntil(() => calls.length === 2, { what: "both run" });
-  await made.event(events.pause("1"));
-  first.execution.refresh();
+  const hook = beforeEntry("outcome", () => made.event(events.signal("1")));
+  const first = await made.run({ hook });
+  await waitUntil(async () => (await made.journal()).state.outcomes.size === 1, { what: "short" });
   gate.open();
-  assert.equal(await first.stopped, "suspended");
-  assert.deepEqual(calls, ["a", "b"]);
-  assert.equal((await made.journal()).state.outcomes.size, 2);
+  assert.equal(await first.stopped, "terminal");
+  assert.equal(passes, 2);
+  assert.deepEqual(calls, ["long", "short"]);
+  assert.deepEqual(await made.end(), ["short", "long"]);
 });

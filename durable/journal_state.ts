@@ -45,8 +45,6 @@ export interface JournalState {
   epoch: number;
   owner: string;
   commandSeq: number;
-  /** Sequences of all commands that have ever claimed. */
-  readonly claimedBy: Set<number>;
   takeovers: number;
   /** True once the latest claim has brought an outcome. */
   progressed: boolean;
@@ -79,7 +77,6 @@ export function emptyState(): JournalState {
     epoch: 0,
     owner: "",
     commandSeq: 0,
-    claimedBy: new Set(),
     takeovers: 0,
     progressed: false,
     started: undefined,
@@ -190,7 +187,6 @@ function acceptEntry(
       state.epoch = epoch;
       state.owner = record.owner;
       state.commandSeq = Number(kind.value.commandSeq);
-      state.claimedBy.add(state.commandSeq);
       state.takeovers = kind.value.takeovers;
       state.progressed = false;
       state.blocked = undefined;

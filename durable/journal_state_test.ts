@@ -12,7 +12,7 @@ import {
 } from "./journal_state.ts";
 import { create } from "@bufbuild/protobuf";
 import { type Entry, PartySchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
-import { statusOf } from "./summary.ts";
+import { statusOf, summarise } from "./summary.ts";
 import { entries, entryOf, events, inboxOf, JournalBuilder } from "./tests/journal_builder.ts";
 
 const { claimed, started, outcome, suspended, completed, failed } = entries;
@@ -68,7 +68,6 @@ test("a claim brings epoch, owner, command and the count of takeovers", () => {
   assert.equal(state.lastSeq, 10);
   assert.equal(state.lastRecordId, "record 10");
   assert.equal(state.startedAtMs, 1_234);
-  assert.deepEqual([...state.claimedBy], [42]);
   assert.deepEqual([...state.parties.keys()], ["inbox a"]);
 });
 
@@ -272,6 +271,18 @@ test("an event is journaled once", () => {
 
 test("an invocation starts once", () => {
   assertFault(running().claim(3, started()), "invariant", /started twice/);
+});
+
+test("the summary of a quarantined invocation is newer than the one before", () => {
+  const builder = running().own(suspended());
+  const before = summarise("w", "i", builder.state);
+  assert.equal(before.journalSeq, 20);
+  assert.equal(before.status, "suspended");
+  builder.add([], { prevRecordId: "another" });
+  const after = summarise("w", "i", builder.state);
+  assert.equal(after.journalSeq, 30);
+  assert.equal(after.status, "blocked");
+  assert.match(after.reason ?? "", /forked/);
 });
 
 // ---------------------------------------------------------------- flags

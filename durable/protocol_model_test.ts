@@ -23,12 +23,15 @@ const WITH_WAIT: Program = ["run", "wait", "run"];
 const EVENTS = ["signal", "cancel", "pause", "resume"] as const;
 
 /** Each pair of events once: in which order they arrive is up to the exploration. */
-function pairs(): (readonly [ModelCommand, ModelCommand])[] {
-  return EVENTS.flatMap((one, index) => EVENTS.slice(index).map((two) => [one, two] as const));
+function pairsFor(program: Program): (readonly [ModelCommand, ModelCommand])[] {
+  // A signal means nothing to code that waits for none.
+  const events = program.includes("wait") ? EVENTS : EVENTS.slice(1);
+  return events.flatMap((one, index) => events.slice(index).map((two) => [one, two] as const));
 }
 
 /** Bounds that are the same for all. */
 const BOUNDS = { workers: 2, faults: 1, maxTakeovers: 1, staleRecords: 2 };
+const TIMEOUT_MS = isSoak ? 3_600_000 : 120_000;
 const MAX_STATES = isSoak ? 6_000_000 : 400_000;
 
 function run(options: Partial<ModelOptions> & Pick<ModelOptions, "program" | "commands">) {
@@ -48,9 +51,9 @@ function check(
   starts: readonly ModelCommand[],
   bounds: Partial<ModelOptions>,
 ): void {
-  test(`nothing breaks the protocol: ${what}`, () => {
+  test(`nothing breaks the protocol: ${what}`, { timeout: TIMEOUT_MS }, () => {
     let states = 0;
-    for (const events of pairs()) {
+    for (const events of pairsFor(program)) {
       const result = run({ program, commands: [...starts, ...events], ...bounds });
       assert.ok(!result.finding, `${events.join(" and ")}: ${describeFinding(result)}`);
       states += result.states;
@@ -72,13 +75,6 @@ if (isSoak) {
   check("two takeovers, three faults", WITH_WAIT, one, { faults: 3, maxTakeovers: 2 });
 }
 
-test("nothing breaks the protocol: a wake beside events", () => {
-  for (const event of EVENTS) {
-    const result = run({ program: WITH_WAIT, commands: ["start", "wake", event], faults: 2 });
-    assert.ok(!result.finding, describeFinding(result));
-  }
-});
-
 test("nothing breaks the protocol: a failure that is reopened", () => {
   const commands: ModelCommand[] = ["start", "start", "reopen"];
   const result = run({ program: ["run", "run"], commands, faults: 2, fails: true });
@@ -87,13 +83,13 @@ test("nothing breaks the protocol: a failure that is reopened", () => {
 
 /** What it takes to see each mistake, and what it is seen by. */
 const planted: Record<PlantedBug, Partial<ModelOptions> & { readonly seen: RegExp }> = {
-  "resume acked on a read": {
+  "resume acked on a stale read": {
     commands: ["start", "pause", "resume"],
     seen: /resume 2 is acked, but the journal does not hold it/,
   },
-  "pause acked on a read": {
-    commands: ["start", "pause", "resume"],
-    seen: /pause 1 is acked, but the journal does not hold it/,
+  "pause acked on a stale read": {
+    commands: ["start", "pause", "pause"],
+    seen: /pause \d is acked, but the journal does not hold it/,
   },
   "no compare-and-set": { commands: ["start", "cancel", "pause"], seen: /has forked/ },
   "conflict without a look at the owner": {
@@ -103,7 +99,7 @@ const planted: Record<PlantedBug, Partial<ModelOptions> & { readonly seen: RegEx
   "own record hides a newer claim": {
     commands: ["start"],
     faults: 2,
-    seen: /under the claim of epoch 2/,
+    seen: /under the claim of epoch 2|follows the end/,
   },
   "start runs without the journal": { commands: two, seen: /started twice|follows the end/ },
   "ack before suspended": {
@@ -115,12 +111,6 @@ const planted: Record<PlantedBug, Partial<ModelOptions> & { readonly seen: RegEx
     seen: /nothing leads to an end|decided twice|follows the end|journaled twice/,
   },
   "start acked without attaching": { commands: two, seen: /nothing leads to an end any more/ },
-  "wake claims twice": {
-    commands: ["start", "wake"],
-    program: WITH_WAIT,
-    faults: 2,
-    seen: /active, but the command of its claim is acked/,
-  },
   "release acks": {
     commands: ["start"],
     seen: /released, but the command of its claim is acked/,

@@ -78,7 +78,8 @@ export function summarise(workflow: string, id: string, state: JournalState): In
     workflow,
     id,
     status: statusOf(state),
-    journalSeq: state.lastSeq,
+    // What broke the journal comes after all that was accepted.
+    journalSeq: state.fault?.seq ?? state.lastSeq,
     startedAt: new Date(state.startedAtMs).toISOString(),
     updatedAt: new Date(state.updatedAtMs).toISOString(),
     ...(isTerminal(state) && { terminalSeq: state.terminalSeq }),

@@ -1,7 +1,8 @@
 /** Ends child processes with this process, however it ends. */
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import process from "node:process";
+import type { Writable } from "node:stream";
 
 /** A child that must not outlive this process. */
 export interface Watched {
@@ -54,15 +55,25 @@ kill -KILL "$1"
 
 function startWatchdog({ pid, folder = "" }: Watched): () => void {
   if (pid === undefined) return () => {};
-  const watchdog = spawn("/bin/sh", ["-c", WATCHDOG, "jsflow-watchdog", `${pid}`, folder], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true, // a signal to this process's group must not end it
-  });
-  watchdog.on("error", () => {}); // without a shell the exit handler remains
+  const watchdog = trySpawn(["-c", WATCHDOG, "jsflow-watchdog", `${pid}`, folder]);
+  if (watchdog?.pid === undefined) return () => {}; // without a shell the exit handler remains
   watchdog.unref();
   const input = watchdog.stdin;
   input.on("error", () => {});
   // Bun's stream has no such method, and does not keep the process alive.
   (input as { unref?: () => void }).unref?.();
   return () => input.end("\n");
+}
+
+function trySpawn(args: readonly string[]): ChildProcessByStdio<Writable, null, null> | undefined {
+  try {
+    const shell = spawn("/bin/sh", args, {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true, // a signal to this process's group must not end it
+    });
+    shell.on("error", () => {});
+    return shell;
+  } catch {
+    return undefined; // Deno without the permission to run it
+  }
 }

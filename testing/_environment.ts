@@ -1,4 +1,4 @@
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import process from "node:process";
 
 /** An environment variable, or undefined when it is unset, empty, or must not be read. */
@@ -18,5 +18,15 @@ export function homeFolder(): string | undefined {
     return homedir() || undefined;
   } catch {
     return undefined; // Deno without --allow-sys
+  }
+}
+
+/** The folder for temporary files. */
+export function temporaryFolder(): string {
+  try {
+    return tmpdir();
+  } catch (error) {
+    if (process.platform === "win32") throw error;
+    return "/tmp"; // Deno without --allow-env
   }
 }

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access, constants, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { checkOptions, checkString } from "../client/validate.ts";
@@ -161,8 +161,8 @@ function pathCandidates(): string[] {
 
 async function isProgram(path: string): Promise<boolean> {
   try {
-    await access(path, constants.X_OK);
-    return (await stat(path)).isFile();
+    const file = await stat(path); // not `access`, for which Deno demands to know the user
+    return file.isFile() && (process.platform === "win32" || (file.mode & 0o111) !== 0);
   } catch {
     return false;
   }

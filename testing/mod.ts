@@ -1,13 +1,22 @@
 /**
- * Real NATS servers for tests: one server, clusters whose links can be cut, a TCP proxy that
- * injects faults, and helpers for programs that are to be crashed.
+ * Real NATS servers for tests: one line that starts a server with what a test needs, single
+ * servers, clusters whose links can be cut, a TCP proxy that injects faults, and helpers for
+ * programs that are to be crashed.
  *
  * Everything listens on 127.0.0.1 only, on free ports, and ends with the process that started it.
  * The nats-server program is found, never downloaded: see {@link findServer}.
  *
  * @module
  */
-export type { Authenticator, TlsOptions } from "../client/native.ts";
+export type { Client, ConnectionStatus, ManagerOptions } from "../client/client.ts";
+export type {
+  Authenticator,
+  JetStreamClient,
+  JetStreamManager,
+  NatsConnection,
+  TlsOptions,
+} from "../client/native.ts";
+export type { ServerCapabilities, ServerFeature } from "../client/server_capabilities.ts";
 export type { Direction } from "./_proxy_faults.ts";
 export { FaultProxy } from "./fault_proxy.ts";
 export type { FaultOptions, FaultProxyOptions, ProxyTarget } from "./fault_proxy.ts";
@@ -18,6 +27,7 @@ export {
   ServerNotFoundError,
 } from "./find_server.ts";
 export type { FindServerOptions } from "./find_server.ts";
+export type { KV, StreamInfo } from "./native.ts";
 export { NatsCluster } from "./nats_cluster.ts";
 export type { NatsClusterOptions } from "./nats_cluster.ts";
 export { NatsServer } from "./nats_server.ts";
@@ -35,5 +45,13 @@ export type {
 } from "./spawn_program.ts";
 export { createTestCertificates } from "./test_certificates.ts";
 export type { TestCertificates, TestCertificatesOptions } from "./test_certificates.ts";
+export { sharedTestNats, startTestNats } from "./test_nats.ts";
+export type { TestNats } from "./test_nats.ts";
+export type {
+  TestContents,
+  TestNatsOptions,
+  TestNatsPreset,
+  TestStream,
+} from "./test_nats_options.ts";
 export { waitUntil } from "./wait_until.ts";
 export type { Truthy, WaitUntilOptions } from "./wait_until.ts";

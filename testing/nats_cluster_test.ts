@@ -115,6 +115,8 @@ test("links belong to two nodes of the cluster", { timeout: TEST_TIMEOUT_MS }, a
     assert.throws(() => cluster.cut({} as NatsServer), /no node of this cluster/);
     cluster.cut(a);
     assert.ok(cluster.link(a, b).isCut && cluster.link(b, a).isCut);
+    cluster.heal(a);
+    await cluster.ready();
   });
 });
 

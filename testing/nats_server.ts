@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { ServerProcess } from "./_server_process.ts";
+import { temporaryFolder } from "./_environment.ts";
 import { awaitStandstill } from "./_standstill.ts";
 import { awaitAnswer, type Readiness, readPorts, type ServerPorts } from "./_server_readiness.ts";
 import { findServer, readServerVersion } from "./find_server.ts";
@@ -73,7 +73,7 @@ export class NatsServer implements AsyncDisposable {
   static async start(options?: NatsServerOptions): Promise<NatsServer> {
     const settings = parseServerOptions(options);
     const binary = settings.binary ?? await findServer({ version: settings.version });
-    const folder = await mkdtemp(join(tmpdir(), "jsflow-nats-"));
+    const folder = await mkdtemp(join(temporaryFolder(), "jsflow-nats-"));
     const server = new NatsServer(settings, binary, folder);
     try {
       await server.#launch();

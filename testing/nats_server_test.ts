@@ -121,6 +121,20 @@ test("a paused server does not answer until it continues", async (t) => {
   });
 });
 
+test("settings of JetStream and of the server reach it", async () => {
+  const jetstream = { max_file_store: "1G", max_memory_store: 1024 };
+  await withServer({ jetstream, config: { max_payload: 2048, ping_max: 3 } }, async (server) => {
+    const nc = await connect({ servers: server.url });
+    try {
+      assert.equal(nc.info?.max_payload, 2048);
+      const { config } = await (await fetch(`${server.monitorUrl}/jsz`)).json();
+      assert.deepEqual([config.max_storage, config.max_memory], [2 ** 30, 1024]);
+    } finally {
+      await nc.close();
+    }
+  });
+});
+
 test("a store given by its folder is kept", async () => {
   const storeDir = await mkdtemp(join(tmpdir(), "jsflow-store-"));
   try {

@@ -23,7 +23,7 @@ export interface NatsServerOptions {
   readonly monitorPort?: number | undefined;
   /**
    * Switches JetStream on or off; an object adds settings to its `jetstream` block, such as
-   * `{ max_file_store: "1GB" }`. @default true
+   * `{ max_file_store: "1G" }`. @default true
    */
   readonly jetstream?: boolean | ServerConfig | undefined;
   /** Folder for JetStream's store, kept at the end. @default a temporary one, removed at the end */

@@ -144,6 +144,7 @@ test("a worker frozen before its claim leaves the invocation to whoever claimed 
 
     first.kill("SIGCONT");
     await first.waitForLine(/^refused append 1$/, { timeoutMs: 20_000 });
+    await first.waitForLine(/^read to the end after append 1$/); // and decided what to do
     first.writeLine("close");
     assert.equal((await first.exit).code, 0);
     assert.deepEqual(await journal(), before, "the first worker claimed what another one runs");
@@ -189,5 +190,8 @@ test("a step may take longer than the ack wait, since heartbeats keep it", async
     assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
     assert.deepEqual(calls, [0, 1, 2, 3, 4]);
     assert.equal(countEvents(await journalEvents(handle), "claimed"), 1);
+    const { consumers } = await ground.client.manager();
+    const { delivered } = await consumers.info(`JSFLOW_${namespace}_COMMANDS`, "five_start");
+    assert.equal(delivered.consumer_seq, 1, "the command was delivered once");
   });
 });

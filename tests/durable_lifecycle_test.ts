@@ -200,7 +200,9 @@ test("a record that can't be read quarantines its invocation alone", async () =>
     assert.equal(await records("mid"), 3, "claim, outcome, garbage");
     assert.deepEqual(calls.filter((key) => /garbage|newer/.test(key)), []);
 
-    // Once the record is gone, the invocation goes on by itself.
+    // Once the record is gone, the invocation goes on by itself; but 2.9 then refuses to append to
+    // a subject whose last message was deleted, whatever is expected.
+    if (!ground.client.server.supports("metadata")) return;
     const { streams } = await ground.client.manager();
     await streams.deleteMessage(`JSFLOW_${namespace}_JOURNAL`, spoilt.seq);
     assert.equal(await mid.result({ timeoutMs: 20_000 }), fiveStepsResult(1));

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { errors, type Msg } from "@nats-io/nats-core";
 import { faultCount } from "./_fault_count.ts";
+import { connect } from "../client/mod.ts";
+import { FaultProxy, waitUntil } from "../testing/mod.ts";
 import { onGround } from "./_ground.ts";
 import {
   commandsSettled,
@@ -121,5 +123,57 @@ test("a start whose acks are lost is stored once", async () => {
     assert.equal((await streams.info(`JSFLOW_${namespace}_COMMANDS`)).state.messages, 1);
     await ground.worker({ namespace, workflows: [five], ackWaitMs: ACK_WAIT_MS });
     assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
+  });
+});
+
+test("an append whose answer is lost with its connection is stored once", async () => {
+  await onGround(async (ground) => {
+    const proxy = await FaultProxy.start({ target: { port: ground.server.port } });
+    ground.defer(() => proxy.close());
+    const client = await connect({ servers: proxy.url });
+    ground.defer(() => client.close());
+    const calls: number[] = [];
+    const five = fiveSteps((step) => {
+      calls.push(step);
+      if (step === 1) proxy.drop({ direction: "toClient" });
+    });
+    await ground.worker({ namespace, workflows: [five], ackWaitMs: ACK_WAIT_MS }, client);
+    const handle = await ground.durable({ namespace }).start(five, 1, { id: "o-1" });
+    const isStored = async () => outcomeNames(await journalEvents(handle)).includes("step-1");
+    await waitUntil(isStored, { what: "the outcome is stored, which the worker doesn't know" });
+    assert.deepEqual(calls, [0, 1]);
+    proxy.heal();
+    assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
+    assert.deepEqual(calls, [0, 1, 2, 3, 4]);
+    const records = await rawJournal(ground.client, { namespace, workflow: "five", id: "o-1" });
+    assert.equal(records.length, APPENDS);
+  });
+});
+
+test("a command that comes back to the worker that has it is not begun again", async () => {
+  await onGround(async (ground) => {
+    let deliveries = 0;
+    const client = await ground.connect({
+      publish: (_subject, text, send) => {
+        if (text !== "+WPI") send(); // every heartbeat is lost
+      },
+    });
+    const calls: number[] = [];
+    const { consumers } = await ground.client.manager();
+    const five = fiveSteps(async (step) => {
+      calls.push(step);
+      if (step !== 1) return;
+      await waitUntil(async () => {
+        const info = await consumers.info(`JSFLOW_${namespace}_COMMANDS`, "five_start");
+        return (deliveries = info.delivered.consumer_seq) >= 3;
+      }, { what: "the command was delivered three times" });
+    });
+    await ground.worker({ namespace, workflows: [five], ackWaitMs: 600 }, client);
+    const handle = await ground.durable({ namespace }).start(five, 1, { id: "o-1" });
+    assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
+    assert.ok(deliveries >= 3);
+    assert.deepEqual(calls, [0, 1, 2, 3, 4]);
+    assert.equal(countEvents(await journalEvents(handle), "claimed"), 1);
+    await commandsSettled(ground.client, namespace);
   });
 });

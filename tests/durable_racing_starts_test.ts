@@ -15,7 +15,7 @@ import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
 
 const STARTS = 200;
 const CONNECTIONS = 5;
-const ROUNDS = faultCount({ ci: 3, soak: 100 });
+const ROUNDS = faultCount({ ci: 2, soak: 100 });
 
 const namespace = "racing";
 const id = "o-1";

@@ -73,8 +73,8 @@ export class JournalTree {
 /** What decisions and code can depend on: all of the fold but places, names and epochs. */
 function meaningOf(state: JournalState): string {
   const { status, commandSeq, takeovers, progressed, started, pauseRequested } = state;
-  const { parties, outcomes, eventIds, claimedBy, cancelReason, fault } = state;
-  const sets = [parties.keys(), outcomes.keys(), eventIds, claimedBy].map((set) => [...set].sort());
+  const { parties, outcomes, eventIds, cancelReason, fault } = state;
+  const sets = [parties.keys(), outcomes.keys(), eventIds].map((set) => [...set].sort());
   const flags = [progressed, started !== undefined, pauseRequested, cancelReason, fault?.kind];
   return JSON.stringify([status, commandSeq, takeovers, flags, sets]);
 }
@@ -109,7 +109,6 @@ function fold(
 function copy(state: JournalState): JournalState {
   return {
     ...state,
-    claimedBy: new Set(state.claimedBy),
     parties: new Map(state.parties),
     timeline: [...state.timeline],
     attempts: new Map(state.attempts),

@@ -18,10 +18,10 @@ export type ModelOperation = "run" | "wait";
 
 /** Mistakes that the model must find. */
 export type PlantedBug =
-  /** A resume that seems to have no effect is acked without being journaled. */
-  | "resume acked on a read"
-  /** A pause of an invocation that seems not to run is acked without being journaled. */
-  | "pause acked on a read"
+  /** A resume of what seems to run is acked without being journaled, and what it read was old. */
+  | "resume acked on a stale read"
+  /** A pause of what seems to be paused is acked without being journaled, likewise. */
+  | "pause acked on a stale read"
   /** The server appends whatever sequence the writer expects. */
   | "no compare-and-set"
   /** A conflict is answered by appending again without looking who owns the invocation. */
@@ -36,8 +36,6 @@ export type PlantedBug =
   | "unknown append counts as refused"
   /** A second starter is acked without being listed. */
   | "start acked without attaching"
-  /** A wake that is delivered once more claims once more. */
-  | "wake claims twice"
   /** A hand-over acks its command. */
   | "release acks";
 
@@ -315,7 +313,7 @@ export class ProtocolModel {
     task: Task | undefined,
     idle: Omit<Task, "phase">,
   ): ModelState {
-    const decision = this.#decide(idle);
+    const decision = this.#decide(idle, idle.view !== state.journal);
     switch (decision.do) {
       case "defer":
         return replace(state, task);
@@ -333,23 +331,21 @@ export class ProtocolModel {
     }
   }
 
-  #decide({ command, view: { state } }: Omit<Task, "phase">): Decision {
+  #decide({ command, view: { state } }: Omit<Task, "phase">, isStale: boolean): Decision {
     const { bug, maxTakeovers, commands } = this.#options;
     const kind = commands[command];
     if (bug === "start runs without the journal" && kind === "start") {
       return { do: "append", parts: ["claim", "started"], then: "run" };
     }
-    const idle = state.status !== "suspended" || !state.pauseRequested;
-    if (bug === "resume acked on a read" && kind === "resume" && idle) {
+    const runs = isStale && state.started !== undefined && !state.pauseRequested;
+    if (bug === "resume acked on a stale read" && kind === "resume" && runs) {
       return { do: "settle", then: "ack" };
     }
-    if (bug === "pause acked on a read" && kind === "pause" && state.status !== "active") {
+    const paused = isStale && state.pauseRequested;
+    if (bug === "pause acked on a stale read" && kind === "pause" && paused) {
       return { do: "settle", then: "ack" };
     }
     const decision = decide(state, this.#toCommand(command), maxTakeovers);
-    if (bug === "wake claims twice" && kind === "wake" && state.status === "suspended") {
-      return { do: "append", parts: ["claim"], then: "run" };
-    }
     if (bug === "start acked without attaching" && decision.do === "append") {
       if (decision.parts[0] === "attached") return { do: "settle", then: "ack" };
     }

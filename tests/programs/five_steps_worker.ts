@@ -10,7 +10,7 @@ import { connect } from "../../client/mod.ts";
 import { createWorker } from "../../durable/mod.ts";
 import { addEffect } from "./effects.ts";
 import { fiveSteps } from "./five_steps.ts";
-import { isAppend, isSummary, tapClient } from "./tap.ts";
+import { isAppend, isRead, isSummary, tapClient } from "./tap.ts";
 
 /** What the worker is told, as JSON in its first argument. */
 export interface FiveStepsWorkerConfig {
@@ -63,9 +63,20 @@ function count(what: string): string {
 const base = await connect({ servers: config.url });
 
 async function request(subject: string, send: () => Promise<Msg>): Promise<Msg> {
+  if (isRead(subject)) return await read(send);
   const what = isAppend(subject) ? "append" : isSummary(subject) ? "summary" : undefined;
-  if (what === undefined) return await send();
-  const name = count(what);
+  return what === undefined ? await send() : await write(count(what), send);
+}
+
+async function read(send: () => Promise<Msg>): Promise<Msg> {
+  const answer = await send();
+  if (isError(answer)) say(`read to the end after append ${counts.get("append") ?? 0}`);
+  return answer;
+}
+
+async function write(name: string, send: () => Promise<Msg>): Promise<Msg> {
+  // What was said before must not get lost only because the process dies.
+  if (config.dieAt === `before ${name}`) await base.connection.flush();
   reach(`before ${name}`);
   say(`sending ${name}`);
   const answered = send();
@@ -74,9 +85,13 @@ async function request(subject: string, send: () => Promise<Msg>): Promise<Msg> 
     reach(`sent ${name}`);
   }
   const answer = await answered;
-  say(`${answer.string().includes('"error"') ? "refused" : "stored"} ${name}`);
+  say(`${isError(answer) ? "refused" : "stored"} ${name}`);
   reach(`after ${name}`);
   return answer;
+}
+
+function isError(answer: Msg): boolean {
+  return answer.string().includes('"error"');
 }
 
 const client = await tapClient(base.connection, {

@@ -19,6 +19,11 @@ export function isAppend(subject: string): boolean {
   return /^jsflow\.[^.]+\.journal\./.test(subject);
 }
 
+/** Whether a request reads a message of a stream. */
+export function isRead(subject: string): boolean {
+  return subject.startsWith("$JS.API.STREAM.MSG.GET.");
+}
+
 /** Whether a request writes a summary. */
 export function isSummary(subject: string): boolean {
   return /^\$KV\.JSFLOW_.*_STATE\./.test(subject);
