@@ -158,8 +158,10 @@ function line(name: string, samples: readonly Sample[]): string {
 
 async function main(): Promise<void> {
   const server = await NatsServer.start();
-  const contestants = [await engine(server.url), await floor(server.url)];
+  const contestants: Contestant[] = [];
   try {
+    contestants.push(await engine(server.url));
+    contestants.push(await floor(server.url));
     console.log(`nats-server ${server.version}, ${STEPS} steps, ${ROUNDS} interleaved rounds`);
     for (const contestant of contestants) await measure(contestant, 32);
     for (const concurrent of CONCURRENT) {

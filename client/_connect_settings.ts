@@ -1,11 +1,12 @@
 import { defaultName } from "./_default_name.ts";
 import { reconnectDelays } from "./_reconnect_delays.ts";
 import { parseServers, type ServerList, type UrlCredentials } from "./_server_list.ts";
-import type { ConnectOptions } from "./connect_options.ts";
+import type { ConnectOptions, NativeOptions } from "./connect_options.ts";
 import type { Authenticator, NatsConnectionOptions } from "./native.ts";
 import {
   checkDurationMs,
   checkFunction,
+  checkObject,
   checkOptions,
   checkSignal,
   checkString,
@@ -27,18 +28,20 @@ const KEYS = [
   "token",
   "user",
 ] as const;
-/** Options of the native client that have a place of their own here. */
-const NAMED = [
-  "authenticator",
-  "name",
-  "pass",
-  "port",
-  "servers",
-  "timeout",
-  "tls",
-  "token",
-  "user",
-];
+/** What to do instead, for exactly the native options that `NativeOptions` leaves out. */
+const REFUSED: Readonly<Record<Exclude<keyof NatsConnectionOptions, keyof NativeOptions>, string>> =
+  {
+    authenticator: "use the option authenticator",
+    name: "use the option name",
+    pass: "use the option pass",
+    port: "use the option servers",
+    servers: "use the option servers",
+    timeout: "use the option timeoutMs",
+    tls: "use the option tls",
+    token: "use the option token",
+    user: "use the option user",
+    waitOnFirstConnect: "connecting fails fast, try it again",
+  };
 
 /** Options of `connect`, checked and completed. */
 export interface ConnectSettings {
@@ -95,16 +98,10 @@ function reconnectDefaults(): NatsConnectionOptions {
 
 function parseNative(native: ConnectOptions["nats"]): NatsConnectionOptions {
   if (native === undefined) return {};
-  if (typeof native !== "object" || native === null) {
-    throw new TypeError(`connect: nats must be an object, got ${describe(native)}`);
-  }
-  for (const key of Object.keys(native)) {
-    if (key === "waitOnFirstConnect") {
-      throw new TypeError("connect: nats.waitOnFirstConnect: connecting fails fast; try it again");
-    }
-    if (!NAMED.includes(key)) continue;
-    const own = key === "timeout" ? "timeoutMs" : key === "port" ? "servers" : key;
-    throw new TypeError(`connect: nats.${key} has no effect here; use the option ${own}`);
+  checkObject("connect: nats", native);
+  for (const [key, advice] of Object.entries(REFUSED)) {
+    if (!Object.hasOwn(native, key)) continue;
+    throw new TypeError(`connect: nats.${key} has no effect here; ${advice}`);
   }
   // An explicit undefined must not erase a default.
   return Object.fromEntries(Object.entries(native).filter(([, value]) => value !== undefined));

@@ -7,7 +7,7 @@ import type { ServerCapabilities } from "./server_capabilities.ts";
  * `connected` and `reconnecting` alternate while the client lives; `draining` and then `closed` are
  * final.
  */
-export type ConnectionStatus = "connecting" | "connected" | "reconnecting" | "draining" | "closed";
+export type ConnectionStatus = "connected" | "reconnecting" | "draining" | "closed";
 
 /** How long {@link Client.manager} waits. */
 export interface ManagerOptions {

@@ -1,10 +1,9 @@
-import type { Msg, NatsConnection } from "@nats-io/nats-core";
+import { type Msg, nanos, type NatsConnection } from "@nats-io/nats-core";
 
 /** One delivery of a stream message to a durable consumer, and the ways to settle it. */
 export interface Delivery {
   readonly subject: string;
   readonly data: Uint8Array;
-  readonly headers: Msg["headers"];
   /** Sequence of the message in its stream: the same at every delivery. */
   readonly streamSeq: number;
   /** Number of this delivery, from 1. */
@@ -30,10 +29,10 @@ export function parseDelivery(connection: NatsConnection, message: Msg): Deliver
   return {
     subject: message.subject,
     data: message.data,
-    headers: message.headers,
     ...position,
     ack: () => answer("+ACK"),
-    nak: (delayMs) => answer(`-NAK ${JSON.stringify({ delay: Math.round(delayMs * 1_000_000) })}`),
+    // The server refuses fractions of a nanosecond.
+    nak: (delayMs) => answer(`-NAK ${JSON.stringify({ delay: Math.round(nanos(delayMs)) })}`),
     working: () => answer("+WPI"),
   };
 }
@@ -46,10 +45,14 @@ function parseAckSubject(
   subject: string,
 ): { readonly streamSeq: number; readonly deliveryCount: number } | undefined {
   const tokens = subject.split(".");
-  if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
+  if (tokens[0] !== "$JS" || tokens[1] !== "ACK") return undefined;
+  if (tokens.length < 9 || tokens.length === 10) return undefined;
   const first = tokens.length >= 11 ? 6 : 4;
   const deliveryCount = Number(tokens[first]);
   const streamSeq = Number(tokens[first + 1]);
-  if (!Number.isSafeInteger(deliveryCount) || !Number.isSafeInteger(streamSeq)) return undefined;
-  return { streamSeq, deliveryCount };
+  return isCount(deliveryCount) && isCount(streamSeq) ? { streamSeq, deliveryCount } : undefined;
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0;
 }

@@ -9,15 +9,13 @@
  *   cannot fence concurrent writers).
  * - Requests: `timeout`, `no_responders`, `payload_too_large`, `nats` (any other NATS error).
  * - Data: `encode_failed`, `decode_failed`, `invalid_payload` (a schema rejects it).
- * - Stored things: `stream_not_found`, `consumer_not_found`, `message_not_found`,
- *   `bucket_not_found`, `config_drift`, `sequence_conflict`.
- * - Durable execution: `terminal`, `unknown_workflow`, `invocation_failed`,
- *   `invocation_cancelled`, `invocation_blocked`, `invocation_parked`, `invocation_not_found`,
- *   `nondeterminism`, `journal_corrupt`, `fenced`.
+ * - Stored things: `stream_not_found`, `consumer_not_found`, `message_not_found`, `config_drift`,
+ *   `sequence_conflict`.
+ * - Durable execution: `terminal`, `step_failed`, `unknown_workflow`, `invocation_failed`,
+ *   `invocation_cancelled`, `invocation_not_found`, `journal_corrupt`, `fenced`.
  */
 export type JsflowErrorCode =
   | "authorization"
-  | "bucket_not_found"
   | "config_drift"
   | "connection_closed"
   | "connection_refused"
@@ -27,18 +25,15 @@ export type JsflowErrorCode =
   | "encode_failed"
   | "fenced"
   | "invalid_payload"
-  | "invocation_blocked"
   | "invocation_cancelled"
   | "invocation_failed"
   | "invocation_not_found"
-  | "invocation_parked"
   | "jetstream_disabled"
   | "jetstream_unavailable"
   | "journal_corrupt"
   | "message_not_found"
   | "nats"
   | "no_responders"
-  | "nondeterminism"
   | "not_connected"
   | "payload_too_large"
   | "permission_denied"

@@ -1,5 +1,11 @@
 import type { JetStreamClient } from "@nats-io/jetstream";
-import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core";
+import {
+  createInbox,
+  type Msg,
+  nanos,
+  type NatsConnection,
+  type Subscription,
+} from "@nats-io/nats-core";
 import { type Delivery, parseDelivery } from "./delivery.ts";
 
 /** Why a pull loop asks its owner to look at the consumer. */
@@ -39,6 +45,7 @@ export class PullLoop {
   readonly #request: string;
   /** Asked for, not yet delivered. */
   #wanted = 0;
+  /** Delivered, not yet released. */
   #held = 0;
   #lastHeard = 0;
   #serial = 0;
@@ -50,11 +57,6 @@ export class PullLoop {
     this.#options = options;
     const { jetstream, stream, consumer } = options;
     this.#request = `${jetstream.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
-  }
-
-  /** Messages delivered and not yet released. */
-  get held(): number {
-    return this.#held;
   }
 
   /** Begins to pull, or begins anew after trouble or a reconnect. */
@@ -104,8 +106,9 @@ export class PullLoop {
     this.#wanted += free;
     const body = {
       batch: free,
-      expires: Math.round(expiresMs * NANOS),
-      idle_heartbeat: Math.round(heartbeatMs(expiresMs) * NANOS),
+      // The server refuses fractions of a nanosecond.
+      expires: Math.round(nanos(expiresMs)),
+      idle_heartbeat: Math.round(nanos(heartbeatMs(expiresMs))),
     };
     connection.publish(this.#request, JSON.stringify(body), {
       reply: `${this.#inbox}.${++this.#serial}`,
@@ -150,7 +153,6 @@ export class PullLoop {
   }
 }
 
-const NANOS = 1_000_000;
 const HEARTBEAT = 100;
 const BAD_REQUEST = 400;
 const CONFLICT = 409;

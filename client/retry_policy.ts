@@ -1,6 +1,12 @@
-import { checkBoolean, checkDurationMs, checkInteger, checkOptions, describe } from "./validate.ts";
+import {
+  checkBoolean,
+  checkDurationMs,
+  checkInteger,
+  checkOptions,
+  describe,
+  MAX_TIMER_MS,
+} from "./validate.ts";
 
-const MAX_DELAY_MS = 2 ** 31 - 1;
 const DEFAULT_INITIAL_MS = 100;
 const DEFAULT_FACTOR = 2;
 const DEFAULT_MAX_MS = 60_000;
@@ -117,5 +123,5 @@ export function retryDelayMs(
   // 0 * Infinity is NaN: a policy without an initial delay has none later either.
   const full = initialMs === 0 ? 0 : Math.min(initialMs * factor ** (failedAttempts - 1), maxMs);
   const drawn = jitter ? full / 2 + random() * (full / 2) : full;
-  return Math.min(Math.round(drawn), MAX_DELAY_MS);
+  return Math.min(Math.round(drawn), MAX_TIMER_MS);
 }

@@ -1,7 +1,7 @@
 import { parsePattern, type PatternPart } from "./_subject_pattern.ts";
 import type { Codec } from "./codec.ts";
 import { decodeToken, encodeToken } from "./names.ts";
-import { checkOptions, describe } from "./validate.ts";
+import { checkCodec, checkOptions, describe } from "./validate.ts";
 
 const MAX_SUBJECT_BYTES = 1024;
 const utf8 = new TextEncoder();
@@ -110,8 +110,7 @@ export function subject<const P extends string, T>(
   pattern: P,
   codec: Codec<T>,
 ): Subject<T, PatternTokens<P>> {
-  checkCodec(codec);
-  return build(parsePattern(pattern), codec);
+  return build(parsePattern(pattern), checkCodec<T>("subject: codec", codec));
 }
 
 /**
@@ -233,11 +232,5 @@ function tokenText(found: string): string {
     return decodeToken(found);
   } catch {
     return found; // published by others: not one of our encodings
-  }
-}
-
-function checkCodec(codec: Partial<Codec<unknown>>): void {
-  if (typeof codec?.encode !== "function" || typeof codec.decode !== "function") {
-    throw new TypeError(`subject needs a codec, such as json(), got ${describe(codec)}`);
   }
 }

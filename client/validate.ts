@@ -1,5 +1,7 @@
+import type { Codec } from "./codec.ts";
+
 /** The longest delay that timers can hold: about 24.8 days. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The inclusive bounds of a number. */
 export interface NumberBounds {
@@ -112,6 +114,33 @@ export function checkSignal(name: string, value: unknown): AbortSignal | undefin
 }
 
 /**
+ * Returns `value` as a codec; what it makes of values and bytes cannot be checked.
+ *
+ * @throws {TypeError} when it lacks `contentType`, `encode` or `decode`.
+ */
+export function checkCodec<T>(name: string, value: unknown): Codec<T> {
+  const candidate = value as Partial<Codec<T>> | null | undefined;
+  const fits = typeof candidate?.contentType === "string" &&
+    typeof candidate.encode === "function" && typeof candidate.decode === "function";
+  if (!fits) {
+    throw new TypeError(`${name} must be a codec such as json(), got ${describe(value)}`);
+  }
+  return candidate as Codec<T>;
+}
+
+/**
+ * Returns `value` as an object that can hold options.
+ *
+ * @throws {TypeError} when it is `null`, an array, a function or no object at all.
+ */
+export function checkObject(name: string, value: unknown): object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`${name} must be an object, got ${describe(value)}`);
+  }
+  return value;
+}
+
+/**
  * Returns `options` (or an empty object when it is undefined) once every key in it is known.
  *
  * A misspelled option is an error by name instead of a silent default.
@@ -124,9 +153,7 @@ export function checkOptions<O extends object>(
   allowedKeys: readonly (keyof O & string)[],
 ): O | Record<string, never> {
   if (options === undefined) return {};
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new TypeError(`${what} options must be an object, got ${describe(options)}`);
-  }
+  checkObject(`${what} options`, options);
   const allowed: readonly string[] = allowedKeys;
   for (const key of Object.keys(options)) {
     if (!allowed.includes(key)) {

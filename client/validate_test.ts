@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { text } from "./text.ts";
 import {
   checkBoolean,
+  checkCodec,
   checkDurationMs,
   checkFunction,
   checkInteger,
+  checkObject,
   checkOptions,
   checkSignal,
   checkString,
@@ -69,6 +72,30 @@ test("checkOptions names the unknown key and the known ones", () => {
   );
   for (const value of [null, 1, "x", [], true]) {
     assert.throws(() => checkOptions("connect", value as unknown as object, []), TypeError);
+  }
+});
+
+test("checkCodec refuses what lacks a part of a codec", () => {
+  const codec = text();
+  assert.equal(checkCodec("input", codec), codec);
+  assert.throws(
+    () => checkCodec("input", "json"),
+    new TypeError('input must be a codec such as json(), got the string "json"'),
+  );
+  for (const part of ["contentType", "encode", "decode"]) {
+    assert.throws(() => checkCodec("input", { ...codec, [part]: undefined }), TypeError);
+  }
+  for (const value of [undefined, null, text]) {
+    assert.throws(() => checkCodec("input", value), TypeError);
+  }
+});
+
+test("checkObject refuses null, arrays, functions and what is no object", () => {
+  const value = { a: 1 };
+  assert.equal(checkObject("tls", value), value);
+  assert.throws(() => checkObject("tls", []), new TypeError("tls must be an object, got an array"));
+  for (const other of [undefined, null, 1, "x", () => 1]) {
+    assert.throws(() => checkObject("tls", other), TypeError);
   }
 });
 

@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import type { Clock } from "../client/clock.ts";
 import type { Codec } from "../client/codec.ts";
 import { JsflowError } from "../client/errors.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
@@ -30,7 +29,13 @@ export interface Step {
 
 /** What the attempts of a step need from the execution. */
 export interface StepHost {
-  readonly clock: Clock;
+  /** Wall clock. */
+  readonly now: () => number;
+  /**
+   * Pauses between two attempts; may take longer while nothing is to begin. Rejects as soon as the
+   * invocation is cancelled or the execution stops.
+   */
+  readonly sleep: (ms: number) => Promise<void>;
   readonly random: () => number;
   /** Given to the function: aborts when the invocation is cancelled or the execution stops. */
   readonly signal: AbortSignal;
@@ -79,7 +84,7 @@ function retryTime(
 ): number | undefined {
   if (result.case === "value" || result.value.terminal || host.signal.aborted) return undefined;
   const delayMs = retryDelayMs(step.retry, attempt, host.random);
-  return delayMs === undefined ? undefined : Math.ceil(host.clock.now() + delayMs);
+  return delayMs === undefined ? undefined : Math.ceil(host.now() + delayMs);
 }
 
 function failureOf({ error }: OperationAttempted): Result {
@@ -137,11 +142,11 @@ async function withTimeout(
 }
 
 /** By the wall clock, since another worker may have begun the pause; a cancellation ends it. */
-async function pauseUntil(wallMs: number, { clock, signal, stopped }: StepHost): Promise<void> {
-  const restMs = wallMs - clock.now();
+async function pauseUntil(wallMs: number, { now, sleep, stopped }: StepHost): Promise<void> {
+  const restMs = wallMs - now();
   if (restMs <= 0) return;
   try {
-    await clock.sleep(Math.min(restMs, MAX_PAUSE_MS), signal);
+    await sleep(Math.min(restMs, MAX_PAUSE_MS));
   } catch {
     stopped.throwIfAborted();
   }

@@ -128,9 +128,10 @@ export class WorkerCore {
   #listen(): Subscription {
     const { client, space } = this.#options;
     return client.connection.subscribe(space.names.nudgeSubject(`${this.#nonce}.*`), {
-      callback: (_error, { subject }) => {
+      callback: (error, message) => {
+        if (error) return;
         for (const { execution } of this.#inflight.values()) {
-          if (execution && subject.endsWith(`.${execution.owner}`)) execution.refresh();
+          if (execution && message.subject.endsWith(`.${execution.owner}`)) execution.refresh();
         }
       },
     });

@@ -45,6 +45,6 @@ export function toDelivered(command: Command, seq: number): DeliveredCommand {
     case "event":
       return { kind: "event", event: kind.value, seq };
     default:
-      return { kind: "wake", seq };
+      throw new Error("decodeCommand lets no other kind through");
   }
 }

@@ -4,8 +4,7 @@ import { isPaused, isTerminal, type JournalState, partyKey } from "./journal_sta
 /** What a command asks for, without its payload. */
 export type CommandKind =
   | { readonly kind: "start"; readonly party: Party | undefined }
-  | { readonly kind: "event"; readonly event: Event }
-  | { readonly kind: "wake" };
+  | { readonly kind: "event"; readonly event: Event };
 
 /** A command as it was delivered. */
 export type DeliveredCommand = CommandKind & {
@@ -40,7 +39,8 @@ export type Decision =
 /**
  * - `run`: own the invocation and run it; the command is acked when it stops.
  * - `ack`: ack the command.
- * - `rearm`: publish the pending timers and child starts again, then ack.
+ * - `rearm`: it sleeps: publish again what is to wake it (nothing yet: no operation of this version
+ *   waits for a timer or a child), then ack.
  * - `finalise`: write the summary, tell the parent and the starters, then ack.
  */
 export type Then = "run" | "ack" | "rearm" | "finalise";
@@ -67,8 +67,6 @@ export function decide(
       return decideStart(state, command.party);
     case "event":
       return decideEvent(state, command.event);
-    case "wake":
-      return decideWake(state);
   }
 }
 
@@ -148,11 +146,6 @@ function decideTerminal(state: JournalState, command: DeliveredCommand): Decisio
   const reopens = event?.kind.case === "resume" && event.kind.value.reopen &&
     state.status === "failed" && !state.eventIds.has(event.id);
   return reopens ? append(["reopened", "event", "claim"], "run") : settle("finalise");
-}
-
-function decideWake(state: JournalState): Decision {
-  const idle = state.status === "suspended" || state.status === "released";
-  return idle && !state.pauseRequested ? append(["claim"], "run") : settle("ack");
 }
 
 function append(parts: readonly Part[], then: Then): Decision {

@@ -131,22 +131,6 @@ const resumeRow: Record<Column, Cell> = {
   parked: "event + claim > run",
 };
 
-const wakeRow: Record<Column, Cell> = {
-  ...always,
-  absent: ACK,
-  early: ACK,
-  "early, paused": ACK,
-  mine: AGAIN,
-  other: ACK,
-  suspended: AGAIN,
-  paused: ACK,
-  released: AGAIN,
-  "released by mine": AGAIN,
-  "released, paused": ACK,
-  blocked: ACK,
-  parked: ACK,
-};
-
 /** A journal that already holds the event. */
 const knownRow: Record<Column, Cell> = {
   ...attachedRow,
@@ -176,7 +160,7 @@ const rows: readonly (readonly [string, DeliveredCommand, Record<Column, Cell>])
     event(events.reopen("new")),
     { ...resumeRow, failed: "reopened + event + claim > run" },
   ],
-  ["wake", { kind: "wake", seq: MINE }, wakeRow],
+  ["wake", event(events.wake("new")), eventRow],
 ];
 
 function cellOf(decision: Decision): Cell {

@@ -1,16 +1,16 @@
 import { setImmediate } from "node:timers";
-import { toBinary } from "@bufbuild/protobuf";
-import type { Clock } from "../client/clock.ts";
 import { getLogger } from "@logtape/logtape";
-import { isJsflowError, JsflowError } from "../client/errors.ts";
-import { blocked, cancelled, completed, failed, released, suspended } from "./_entries.ts";
+import type { Clock } from "../client/clock.ts";
+import { JsflowError } from "../client/errors.ts";
+import { endingOf } from "./_ending.ts";
+import { blocked, cancelled, released, suspended } from "./_entries.ts";
 import { Replay } from "./_replay.ts";
 import { runStep, type Step, type StepHost } from "./_step.ts";
 import { createContext } from "./_context.ts";
-import { toFailure } from "./failure.ts";
-import { type Entry, EntrySchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
+import type { Entry } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import type { Journal, Writer } from "./journal.ts";
-import { fromPayload, toPayload } from "./payload.ts";
+import { entryBytes, Outbox } from "./_outbox.ts";
+import { fromPayload } from "./payload.ts";
 import type { AnyWorkflow } from "./workflow.ts";
 
 const logger = getLogger(["jsflow", "durable"]);
@@ -57,10 +57,11 @@ export class Execution {
   readonly #cancelled = new AbortController();
   readonly #steps: AbortSignal;
   readonly #running = new Set<number>();
-  /** Made here, not yet in the journal; in the order in which it was handed to the code. */
-  #outbox: Outgoing[] = [];
-  /** How many entries of the outbox the code has already seen. */
-  #shown = 0;
+  /** Steps that wait for their next attempt: nothing of theirs is under way. */
+  readonly #pausing = new Set<number>();
+  /** Begin the next attempt of steps whose pause is over. */
+  #due: (() => void)[] = [];
+  readonly #outbox: Outbox;
   #replay: Replay;
   #wake: () => void = () => {};
   #awake = false;
@@ -69,6 +70,7 @@ export class Execution {
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
+    this.#outbox = new Outbox(options.maxRecordBytes);
     this.#steps = AbortSignal.any([this.#stopped.signal, this.#cancelled.signal]);
     this.#replay = this.#newReplay();
   }
@@ -83,12 +85,15 @@ export class Execution {
     const { signal } = this.#options;
     const stop = () => this.#notify();
     signal.addEventListener("abort", stop, { once: true });
+    let reason = "failed";
     try {
-      return await this.#loop();
+      const stopped = await this.#loop();
+      reason = stopped;
+      return stopped;
     } finally {
       signal.removeEventListener("abort", stop);
       this.#replay.abandon();
-      this.#stopped.abort(new JsflowError("fenced", "the execution has stopped"));
+      this.#stopped.abort(new JsflowError("fenced", `the execution has stopped: ${reason}`));
     }
   }
 
@@ -133,6 +138,12 @@ export class Execution {
     return state.epoch === writer.epoch && state.owner === writer.owner;
   }
 
+  /** What is cancelled goes on to its end. */
+  get #pauseRequested(): boolean {
+    const { pauseRequested, cancelReason } = this.#options.journal.state;
+    return pauseRequested && cancelReason === undefined;
+  }
+
   async #readTail(): Promise<void> {
     this.#refresh = false;
     const before = this.#options.journal.state.timeline.length;
@@ -143,10 +154,10 @@ export class Execution {
   /** Entries of others came first. What the code was shown too early, it must see in order. */
   #adopt(timelineLength: number): void {
     const { timeline } = this.#options.journal.state;
-    if (timeline.length === timelineLength || this.#shown === 0) return;
+    if (timeline.length === timelineLength || this.#outbox.shown === 0) return;
     this.#replay.abandon();
     this.#replay = this.#newReplay();
-    this.#shown = 0;
+    this.#outbox.hideAll();
   }
 
   // ------------------------------------------------------------------ handing outcomes to the code
@@ -179,7 +190,7 @@ export class Execution {
       if (!this.#replay.deliver(entry)) return await this.#stalled(entry);
       if (this.#replay.cancelled) this.#cancelled.abort(this.#replay.cancelled);
       if (this.#replay.cursor < this.#options.journal.state.timeline.length) this.#replay.cursor++;
-      else this.#shown++;
+      else this.#outbox.show();
       await rest();
     }
     return true;
@@ -187,22 +198,22 @@ export class Execution {
 
   #nextEntry(): Entry | undefined {
     return this.#options.journal.state.timeline[this.#replay.cursor] ??
-      this.#outbox[this.#shown]?.entry;
+      this.#outbox.next;
   }
 
   /** The code may still be computing; give it some time, then call it a mismatch. */
   async #stalled(entry: Entry): Promise<boolean> {
     const { clock, replayStallMs, signal } = this.#options;
     const { settled, issued } = this.#replay;
-    if (!settled) {
-      const deadline = clock.monotonic() + replayStallMs;
-      while (this.#replay.issued === issued && !this.#replay.settled) {
-        const restMs = deadline - clock.monotonic();
-        if (restMs <= 0 || signal.aborted) break;
-        await this.#sleep(restMs);
-      }
-      if (this.#replay.issued !== issued || this.#replay.settled || signal.aborted) return false;
+    const moved = () => this.#replay.issued !== issued || this.#replay.settled !== settled;
+    const stopping = () => signal.aborted || this.#releasing === "now";
+    const deadline = clock.monotonic() + replayStallMs;
+    while (!settled && !moved() && !stopping()) {
+      const restMs = deadline - clock.monotonic();
+      if (restMs <= 0) break;
+      await this.#sleep(restMs);
     }
+    if (moved() || stopping()) return false;
     const how = settled ? "ended without" : "does not ask for";
     const op = entry.kind.case === "outcome" ? entry.kind.value.op : undefined;
     this.#replay.fail(entry, `the code ${how} operation ${op?.index}, which the journal holds`);
@@ -213,51 +224,30 @@ export class Execution {
 
   /** What to append now: outcomes the code has seen, and the end if there is one. */
   #collect(caughtUp: boolean): Entry[] {
-    if (!caughtUp) return [];
+    const { entries, all, roomBytes } = this.#outbox.pack();
+    if (!all) return [...entries];
+    const last = caughtUp ? this.#last() : this.#forcedRelease();
+    const fits = last && (entries.length === 0 || entryBytes(last) <= roomBytes);
+    return fits ? [...entries, last] : [...entries];
+  }
+
+  /** The entry that ends this execution, if it is time. */
+  #last(): Entry | undefined {
     const { mismatch, settled } = this.#replay;
-    const { entries, bytes, all } = this.#fitting();
-    if (!all) return entries;
-    if (mismatch) return [...entries, blocked(mismatch)];
-    if (settled) {
-      const ending = this.#ending(settled);
-      const alone = bytes > 0 && bytes + entryBytes(ending) > this.#options.maxRecordBytes;
-      return alone ? entries : [...entries, ending];
+    const { cancelReason } = this.#options.journal.state;
+    if (mismatch) {
+      // Cancelling is the way out of code that can't be deployed any more.
+      return cancelReason === undefined ? blocked(mismatch) : cancelled(cancelReason);
     }
-    if (this.#releasing === "now") return [...entries, released("the worker is closing")];
-    if (this.#running.size > 0) return entries;
-    if (this.#options.journal.state.pauseRequested) return [...entries, suspended()];
-    if (this.#releasing === "soon") return [...entries, released("the worker is closing")];
-    return entries;
+    if (settled) return endingOf(settled, this.#replay.cancelled && cancelReason, this.#options);
+    if (this.#releasing === "now") return this.#forcedRelease();
+    if (this.#running.size > this.#pausing.size) return undefined;
+    if (this.#pauseRequested) return suspended();
+    return this.#releasing === "soon" ? released(CLOSING) : undefined;
   }
 
-  /** As many shown entries as one record can carry. */
-  #fitting(): { entries: Entry[]; bytes: number; all: boolean } {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    for (const { entry } of this.#outbox.slice(0, this.#shown)) {
-      bytes += entryBytes(entry);
-      const over = entries.length > 0 && bytes > this.#options.maxRecordBytes;
-      if (over) return { entries, bytes, all: false };
-      entries.push(entry);
-    }
-    return { entries, bytes, all: true };
-  }
-
-  #ending(settled: NonNullable<Replay["settled"]>): Entry {
-    const { workflow, maxRecordBytes, journal } = this.#options;
-    if (settled.ok) {
-      try {
-        const output = toPayload(workflow.output, settled.value);
-        if (output.data.byteLength <= maxRecordBytes) return completed(output);
-        return failed(toFailure(resultTooLarge(output.data.byteLength, maxRecordBytes)));
-      } catch (error) {
-        return failed(toFailure(error));
-      }
-    }
-    if (isJsflowError(settled.error, "invocation_cancelled") && this.#replay.cancelled) {
-      return cancelled(journal.state.cancelReason ?? "");
-    }
-    return failed(toFailure(settled.error));
+  #forcedRelease(): Entry | undefined {
+    return this.#releasing === "now" ? released(CLOSING) : undefined;
   }
 
   async #commit(entries: readonly Entry[]): Promise<Stop | undefined> {
@@ -269,10 +259,7 @@ export class Execution {
     }
     // Written, as the tail showed, but taken over since: not even a retry may go on.
     if (!this.#owns()) return "fenced";
-    const written = this.#outbox.splice(0, Math.min(entries.length, this.#shown));
-    this.#shown -= written.length;
-    this.#replay.cursor += written.filter(({ entry }) => outcomeIndex(entry) !== undefined).length;
-    for (const { committed } of written) committed();
+    this.#replay.cursor += this.#outbox.commit(entries.length);
     const stop = stopOf(entries.at(-1));
     if (stop === "terminal") this.#reportForgotten();
     return stop;
@@ -282,22 +269,21 @@ export class Execution {
 
   /** Begins what the code has asked for: all that came before it is in the journal. */
   #startReady(): void {
-    const { pauseRequested } = this.#options.journal.state;
-    if (pauseRequested || this.#releasing !== "no") return;
+    if (this.#pauseRequested || this.#releasing !== "no") return;
+    for (const begin of this.#due.splice(0)) begin();
     for (const operation of this.#replay.ready.splice(0)) operation.start();
   }
 
   /** After a second pass over the journal a step may still be running from the first. */
   #hasBegun(index: number): boolean {
-    return this.#running.has(index) ||
-      this.#outbox.some(({ entry }) => outcomeIndex(entry) === index);
+    return this.#running.has(index) || this.#outbox.holdsOutcome(index);
   }
 
   #startStep(step: Step): void {
     if (this.#hasBegun(step.index)) return;
     this.#running.add(step.index);
     const { attempts } = this.#options.journal.state;
-    void runStep(step, attempts.get(step.index), this.#host()).then(
+    void runStep(step, attempts.get(step.index), this.#host(step)).then(
       (entry) => {
         this.#running.delete(step.index);
         this.#send(entry, () => {});
@@ -318,11 +304,12 @@ export class Execution {
     });
   }
 
-  #host(): StepHost {
+  #host({ index }: Step): StepHost {
     const { clock, random, maxRecordBytes } = this.#options;
     return {
-      clock,
+      now: () => clock.now(),
       random,
+      sleep: (ms) => this.#pauseStep(index, ms),
       signal: this.#steps,
       stopped: this.#stopped.signal,
       maxValueBytes: maxRecordBytes,
@@ -330,8 +317,27 @@ export class Execution {
     };
   }
 
+  /** Between two attempts an invocation may be handed over or paused. */
+  async #pauseStep(index: number, ms: number): Promise<void> {
+    this.#pausing.add(index);
+    this.#notify();
+    try {
+      await this.#options.clock.sleep(ms, this.#steps);
+      // The loop says when: an attempt must not begin while the last record is on its way.
+      await new Promise<void>((resolve) => {
+        this.#due.push(() => {
+          this.#pausing.delete(index);
+          resolve();
+        });
+        this.#notify();
+      });
+    } finally {
+      this.#pausing.delete(index);
+    }
+  }
+
   #send(entry: Entry, committed: () => void): void {
-    this.#outbox.push({ entry, committed });
+    this.#outbox.push(entry, committed);
     this.#notify();
   }
 
@@ -355,26 +361,11 @@ export class Execution {
   }
 }
 
-interface Outgoing {
-  readonly entry: Entry;
-  /** Called once the entry is in the journal. */
-  readonly committed: () => void;
-}
-
-/** Tag and length of an entry within its record. */
-const ENTRY_OVERHEAD_BYTES = 8;
-
-function entryBytes(entry: Entry): number {
-  return toBinary(EntrySchema, entry).byteLength + ENTRY_OVERHEAD_BYTES;
-}
+const CLOSING = "the worker is closing";
 
 /** Lets the code run on until it has nothing left to do but wait. */
 function rest(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function outcomeIndex({ kind }: Entry): number | undefined {
-  return kind.case === "outcome" ? kind.value.op?.index ?? 0 : undefined;
 }
 
 function stopOf(last: Entry | undefined): Stop | undefined {
@@ -388,12 +379,4 @@ function stopOf(last: Entry | undefined): Stop | undefined {
     case "released":
       return last.kind.case;
   }
-}
-
-function resultTooLarge(bytes: number, maxBytes: number): JsflowError {
-  return new JsflowError(
-    "payload_too_large",
-    `cannot journal the result of the workflow: ${bytes} bytes, at most ${maxBytes} fit; return a ` +
-      `reference to it, or raise the server's max_payload`,
-  );
 }

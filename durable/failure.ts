@@ -13,7 +13,6 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
   "encode_failed",
   "payload_too_large",
   "step_failed",
-  "nondeterminism",
 ]);
 
 /** Turns whatever was thrown into what the journal keeps. */

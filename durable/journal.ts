@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../client/clock.ts";
 import { type Entry, RecordSchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import type { AppendResult, JournalStore } from "./journal_store.ts";
@@ -19,10 +19,10 @@ export interface JournalContext {
   readonly newId: () => string;
 }
 
-/** Says that the journal became shorter than it was: purged, or restored from an old copy. */
+/** Says that the journal lost what it held: it was purged, or restored from an old copy. */
 export class JournalLostError extends Error {
   constructor(subject: string) {
-    super(`the journal ${subject} is shorter than it was`);
+    super(`the journal ${subject} no longer holds what it held`);
     this.name = "JournalLostError";
   }
 }
@@ -112,10 +112,14 @@ export class Journal {
 
   /** Folds the tail; true when it holds the record of this id. */
   async #readTail(recordId?: string): Promise<boolean> {
-    const { lastSeq } = this.state;
+    const { lastSeq, lastRecordId } = this.state;
     const last = await this.#context.store.last(this.subject);
     if ((last?.seq ?? 0) < lastSeq) throw new JournalLostError(this.subject);
-    if (!last || last.seq === lastSeq) return false;
+    if (!last || last.seq === lastSeq) {
+      // After a restore from an old copy another record may stand at the same sequence.
+      if (last && recordIdOf(last.bytes) !== lastRecordId) throw new JournalLostError(this.subject);
+      return false;
+    }
     return await this.#readForward(recordId);
   }
 
@@ -128,5 +132,14 @@ export class Journal {
       acceptRecord(this.state, record.seq, record.bytes);
       found ||= recordId !== undefined && this.state.lastRecordId === recordId;
     }
+  }
+}
+
+/** Undefined for a record that can't be read. */
+function recordIdOf(bytes: Uint8Array): string | undefined {
+  try {
+    return fromBinary(RecordSchema, bytes).recordId;
+  } catch {
+    return undefined;
   }
 }

@@ -161,7 +161,7 @@ function chainFault(
   const prevSeq = Number(record.prevSeq);
   if (prevSeq === state.lastSeq && record.prevRecordId === state.lastRecordId) return undefined;
   const head = record.entries[0]?.kind.case;
-  if (state.lastSeq === 0 && (head === "tombstone" || head === "continued")) return undefined;
+  if (state.lastSeq === 0 && head === "tombstone") return undefined;
   const message = `record ${seq} follows record ${prevSeq} (${record.prevRecordId}), but the ` +
     `journal ends with record ${state.lastSeq} (${state.lastRecordId}): it has forked, or the ` +
     `server's store was restored from an old copy`;
@@ -274,11 +274,13 @@ function acceptOwned(
       if (state.outcomes.has(index)) return `the outcome of operation ${index} is decided twice`;
       state.outcomes.set(index, kind.value);
       state.progressed = true;
-      break;
+      state.timeline.push(entry);
+      return undefined;
     }
+    default:
+      // Going on without what it says would be worse than waiting for a newer worker.
+      return `"${kind.case}" is not known to this version`;
   }
-  state.timeline.push(entry);
-  return undefined;
 }
 
 function acceptEvent(state: JournalState, entry: Entry): string | undefined {

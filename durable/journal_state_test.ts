@@ -204,7 +204,6 @@ const owned: Readonly<Record<string, () => Entry>> = {
   completed,
   failed,
   cancelled: entries.cancelled,
-  scheduled: () => entryOf({ case: "scheduled", value: {} }),
 };
 
 for (const [name, make] of Object.entries(owned)) {
@@ -222,6 +221,13 @@ for (const [name, make] of Object.entries(owned)) {
     }
   });
 }
+
+test("an entry that a newer version wrote quarantines the invocation", () => {
+  for (const kind of ["scheduled", "continued", "emitted", "attributes", "state"] as const) {
+    const entry = entryOf({ case: kind, value: {} } as Parameters<typeof entryOf>[0]);
+    assertFault(running().own(entry), "invariant", /is not known to this version/);
+  }
+});
 
 test("before the first claim anybody may cancel, and nothing else", () => {
   const early = journal().add([entries.event(events.cancel("1")), entries.cancelled()]);

@@ -75,6 +75,14 @@ if (isSoak) {
   check("two takeovers, three faults", WITH_WAIT, one, { faults: 3, maxTakeovers: 2 });
 }
 
+test("nothing breaks the protocol: a wake-up delivered twice", { timeout: TIMEOUT_MS }, () => {
+  for (const other of ["signal", "pause", "cancel"] as const) {
+    const commands: ModelCommand[] = ["start", "wake", other];
+    const result = run({ program: WITH_WAIT, commands, faults: 2 });
+    assert.ok(!result.finding, `${other}: ${describeFinding(result)}`);
+  }
+});
+
 test("nothing breaks the protocol: a failure that is reopened", () => {
   const commands: ModelCommand[] = ["start", "start", "reopen"];
   const result = run({ program: ["run", "run"], commands, faults: 2, fails: true });

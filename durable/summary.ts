@@ -1,5 +1,5 @@
 import type { KV, KvEntry } from "@nats-io/kv";
-import { isJsflowError } from "../client/errors.ts";
+import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { translateError } from "../client/translate_error.ts";
 import type { FailureInfo } from "./errors.ts";
 import { failureInfo } from "./failure.ts";
@@ -91,7 +91,8 @@ export function summarise(workflow: string, id: string, state: JournalState): In
 /**
  * Writes a summary by compare-and-set over an older one; a newer one stays.
  *
- * @throws {JsflowError} when the server can't be reached.
+ * @throws {JsflowError} `sequence_conflict` when somebody else writes at the same time; whatever the
+ * server refuses.
  */
 export async function writeSummary(
   states: KV,
@@ -99,19 +100,27 @@ export async function writeSummary(
   summary: InvocationSummary,
 ): Promise<void> {
   const text = JSON.stringify(summary);
-  for (let revision = 0;;) {
-    try {
-      await states.put(key, text, { previousSeq: revision });
-      return;
-    } catch (error) {
-      const translated = translateError(error, `write the summary ${key}`);
-      if (!isJsflowError(translated, "sequence_conflict")) throw translated;
-    }
-    const stored = await readEntry(states, key);
-    const kept = stored?.operation === "PUT" ? stored.json<InvocationSummary>() : undefined;
-    if (kept && kept.journalSeq >= summary.journalSeq) return;
-    // A key that somebody deleted has a revision too.
-    revision = stored?.revision ?? 0;
+  if (await tryPut(states, key, text, 0)) return;
+  const stored = await readEntry(states, key);
+  const kept = stored?.operation === "PUT" ? stored.json<InvocationSummary>() : undefined;
+  if (kept && kept.journalSeq >= summary.journalSeq) return;
+  // A key that somebody deleted has a revision too.
+  if (await tryPut(states, key, text, stored?.revision ?? 0)) return;
+  throw new JsflowError(
+    "sequence_conflict",
+    `cannot write the summary ${key}: others write it, or what was read is old; try again`,
+  );
+}
+
+/** False when the key is not at this revision. */
+async function tryPut(states: KV, key: string, text: string, revision: number): Promise<boolean> {
+  try {
+    await states.put(key, text, { previousSeq: revision });
+    return true;
+  } catch (error) {
+    const translated = translateError(error, `write the summary ${key}`);
+    if (isJsflowError(translated, "sequence_conflict")) return false;
+    throw translated;
   }
 }
 

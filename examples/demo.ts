@@ -14,14 +14,11 @@ import { type Order, orderWorkflow, type Receipt, totalCents } from "./01_order_
 
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code: number) => (text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
-const [bold, dim, red, green, yellow] = [1, 2, 31, 32, 33].map(paint) as [
-  Paint,
-  Paint,
-  Paint,
-  Paint,
-  Paint,
-];
-type Paint = (text: string) => string;
+const bold = paint(1);
+const dim = paint(2);
+const red = paint(31);
+const green = paint(32);
+const yellow = paint(33);
 
 const startedAt = performance.now();
 
@@ -117,8 +114,7 @@ async function run(order: Order, server: NatsServer, folder: string): Promise<st
   const ledger = join(folder, "ledger.jsonl");
   await using client = await connect({ servers: server.url });
   await using durable = createDurableClient(client);
-  const { charge, ship, report } = { charge: refuse, ship: refuse, report: () => {} };
-  const workflow = orderWorkflow({ charge, ship, report });
+  const workflow = orderWorkflow({ charge: refuse, ship: refuse, report: () => {} });
 
   await using first = startWorker("worker-1", server.url, ledger);
   await first.waitForLine(/ready/, { timeoutMs: 60_000 });

@@ -7,7 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { findServer } from "../testing/find_server.ts";
+import { findServer } from "../testing/mod.ts";
 
 const file = fileURLToPath(new URL("nats.conf", import.meta.url));
 const env = {
@@ -36,7 +36,7 @@ test("it takes the parts for TLS as well", async () => {
   try {
     const path = join(folder, "nats.conf");
     const uncommented = (await readFile(file, "utf8"))
-      .replace(/^( *)# ((tls \{|  \w+: .*|\})$)/gm, "$1$2");
+      .replace(/^( *)# ((tls \{| {2}\w+: .*|\})$)/gm, "$1$2");
     assert.match(uncommented, /^tls \{\n {2}cert_file/m);
     assert.match(uncommented, /^ {2}tls \{\n {4}cert_file/m);
     await writeFile(path, uncommented);

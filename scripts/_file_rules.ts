@@ -1,4 +1,4 @@
-/** The house rules that concern one file at a time. */
+/** The rules in CONTRIBUTING.md that concern one file at a time. */
 import { isLibrary, isTest } from "./_layers.ts";
 import { lineOf, parseTypeScript, type Problem, walk } from "./_syntax.ts";
 

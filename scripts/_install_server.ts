@@ -49,7 +49,7 @@ export async function installServer(
       say(`nats-server ${version}: installed by ${name}`);
       return target;
     } catch (error) {
-      const why = (error as Error).message.trim().split("\n").slice(-3).join(" ");
+      const why = reason(error).trim().split("\n").slice(-3).join(" ");
       failures.push(`${name}: ${why}`);
       say(`nats-server ${version}: ${name} did not work: ${why}`);
     } finally {
@@ -57,6 +57,12 @@ export async function installServer(
     }
   }
   throw new Error(`cannot install nats-server ${version}:\n  - ${failures.join("\n  - ")}`);
+}
+
+/** The innermost message: "fetch failed" alone helps nobody. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? reason(error.cause) : error.message;
 }
 
 /** A program of another version is not what the tests mean. */

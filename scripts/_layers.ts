@@ -1,4 +1,4 @@
-/** The rules of the house plan that concern imports. */
+/** The import rules in CONTRIBUTING.md. */
 import { posix } from "node:path";
 import type { Import } from "./_imports.ts";
 import type { Problem } from "./_syntax.ts";
@@ -69,7 +69,7 @@ function refusalInside(from: string, to: string): string | undefined {
 }
 
 function refusalOutside(from: string, to: string): string | undefined {
-  if (!programFolders.includes(topFolder(from))) return `is in no folder of the house plan`;
+  if (!programFolders.includes(topFolder(from))) return "is in no known folder";
   if (posix.basename(to) === "mod.ts" || topFolder(from) !== "examples") return undefined;
   return `imports ${to}: examples use what users can import, through a mod.ts`;
 }

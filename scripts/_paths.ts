@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 /** The repository's root folder, without a trailing slash. */
 export const root: string = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
 
-const SKIPPED = new Set(["node_modules", "dist", "npm"]);
+const SKIPPED = new Set(["node_modules", "dist"]);
 
 /** Every file below `folder`, sorted, as paths with forward slashes relative to `folder`. */
 export async function listFiles(folder: string): Promise<string[]> {

@@ -6,8 +6,8 @@ export class Steps {
   readonly #failed: string[] = [];
   #passed = 0;
 
-  /** Runs one check; a thrown error is its failure. Returns whether it passed. */
-  async step(name: string, check: () => Promise<unknown>): Promise<boolean> {
+  /** Runs one check; a thrown error is its failure. */
+  async step(name: string, check: () => Promise<unknown>): Promise<void> {
     const started = performance.now();
     const verdict = (text: string) =>
       console.log(`${bold(name)}: ${text}, ${seconds(performance.now() - started)}`);
@@ -15,12 +15,10 @@ export class Steps {
       await check();
       this.#passed++;
       verdict(green("passed"));
-      return true;
     } catch (error) {
       this.#failed.push(name);
       verdict(red("FAILED"));
       console.log(error instanceof Error ? error.message : String(error));
-      return false;
     }
   }
 

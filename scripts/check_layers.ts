@@ -1,6 +1,6 @@
 /**
- * Checks the house plan: import direction, circles, files private to their folder, file length,
- * and syntax that a supported runtime can't parse.
+ * Checks the import rules in CONTRIBUTING.md: direction, circles, files private to their folder;
+ * and each file's length and syntax, which every supported runtime must be able to parse.
  *
  *     deno run -A scripts/check_layers.ts
  */

@@ -84,7 +84,7 @@ test("refuses private files, mod.ts, tests and unknown folders", { skip }, async
     "durable/b.ts:1: imports client/_p.ts, which belongs to its folder alone",
     "durable/b.ts:2: imports client/mod.ts: import the file that declares the name",
     "examples/x.ts:1: imports client/a.ts: examples use what users can import, through a mod.ts",
-    "extra/x.ts:1: is in no folder of the house plan",
+    "extra/x.ts:1: is in no known folder",
   ]);
 });
 

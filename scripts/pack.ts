@@ -29,19 +29,13 @@ const runtimePackages: readonly string[] = [
   "@nats-io/jetstream",
   "@nats-io/kv",
   "@nats-io/nats-core",
-  "@nats-io/obj",
   "@nats-io/transport-node",
-  "@opentelemetry/api",
-  "cockatiel",
-  "croner",
-  "lru-cache",
 ];
 
 /** Files of the package: code, declarations and four documents. */
 const wantedFiles = /\.js$|\.d\.ts$|^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
 
-const description = "A typed broker, a transactional key-value store, a stream processor and a " +
-  "durable-execution engine on a NATS JetStream server";
+const description = "A typed client and durable execution on NATS JetStream";
 
 /** Packs this repository. Returns the path of the tarball. */
 export async function pack(): Promise<string> {

@@ -1,9 +1,10 @@
 /**
- * Runs the suite: every `*_test.ts`, on every runtime and on both servers.
+ * Runs the suite: every `*_test.ts`, on every runtime, and on both servers (the oldest one on Deno
+ * only).
  *
  *     deno task test [word …]          only files whose path holds one of the words
  *       --runtime deno,node22,node,bun only these
- *       --server newest,floor          only these (default: both on Deno, the newest elsewhere)
+ *       --server newest,floor          only these, on every runtime
  *       --filter <pattern>             only tests whose name matches the regular expression
  *       --minutes <n>                  time limit of each run (default 10; 600 for a soak)
  *

@@ -5,14 +5,15 @@
  * there already is left alone.
  */
 import process from "node:process";
-import { findServer } from "../testing/find_server.ts";
+import { findServer, ServerNotFoundError } from "../testing/find_server.ts";
 import { floorServerVersion, newestServerVersion } from "../testing/server_versions.ts";
 import { installServer } from "./_install_server.ts";
 
 /**
  * Returns the path of a nats-server, installing it when none is found.
  *
- * With a version, that very version; without, whatever a test would find, else the newest tested.
+ * With a version, that very version; without, whatever a test would find, else the newest tested,
+ * else the oldest supported.
  *
  * @throws {Error} saying what was tried when it can't be had
  */
@@ -24,8 +25,20 @@ export async function ensureServer(
     return await findServer(version === undefined ? {} : { version });
   } catch (error) {
     // A variable that points nowhere is a mistake to mend, not a wish to install.
-    if (version === undefined && process.env["NATS_SERVER"]) throw error;
-    return await installServer(version ?? newestServerVersion, say);
+    if (!(error instanceof ServerNotFoundError)) throw error;
+  }
+  if (version !== undefined) return await installServer(version, say);
+  return await installAny(say);
+}
+
+/** An old server, such as a distribution has it, is better than none. */
+async function installAny(say: (line: string) => void): Promise<string> {
+  try {
+    return await installServer(newestServerVersion, say);
+  } catch (error) {
+    return await installServer(floorServerVersion, say).catch(() => {
+      throw error;
+    });
   }
 }
 
@@ -36,17 +49,16 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   const versions = [newestServerVersion, ...(args.length > 0 ? [floorServerVersion] : [])];
+  let failures = 0;
   for (const version of versions) {
-    console.log(`nats-server ${version}: ${await ensureServer(version)}`);
+    try {
+      console.log(`nats-server ${version}: ${await ensureServer(version)}`);
+    } catch (error) {
+      failures++;
+      console.error((error as Error).message);
+    }
   }
-  return 0;
+  return failures === 0 ? 0 : 1;
 }
 
-if (import.meta.main) {
-  try {
-    process.exitCode = await main(process.argv.slice(2));
-  } catch (error) {
-    console.error((error as Error).message);
-    process.exitCode = 1;
-  }
-}
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -1,18 +1,12 @@
 /** Ends child processes with this process, however it ends. */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import process from "node:process";
 import type { Writable } from "node:stream";
 
-/** A child that must not outlive this process. */
-export interface Watched {
-  readonly pid: number | undefined;
-  /** A temporary folder of the child's, removed if this process ends first. */
-  readonly folder?: string | undefined;
-}
-
 /**
- * Ties a child to this process: when this process ends, also by SIGKILL, the child is killed.
+ * Ties a child to this process: when this process ends, also by SIGKILL, the child is killed and
+ * its temporary folder, if it has one, is removed.
  *
  * A handler of the "exit" event is not enough: a killed process runs none, and Deno runs none
  * after an uncaught error. So a shell waits for the end of a pipe that only this process holds.
@@ -20,30 +14,41 @@ export interface Watched {
  *
  * @returns ends the watch, once the child has ended
  */
-export function watchChild(child: Watched): () => void {
-  const onExit = () => {
-    sendSignal(child.pid, "SIGKILL");
-    if (child.folder !== undefined) rmSync(child.folder, { recursive: true, force: true });
+export function watchChild(child: ChildProcess, folder?: string): () => void {
+  if (atExit.size === 0) process.on("exit", runAtExit);
+  const end = () => {
+    sendSignal(child, "SIGKILL");
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   };
-  process.on("exit", onExit);
-  const dismiss = process.platform === "win32" ? () => {} : startWatchdog(child);
+  atExit.add(end);
+  const dismiss = process.platform === "win32" ? () => {} : startWatchdog(child.pid, folder);
   return () => {
-    process.off("exit", onExit);
+    atExit.delete(end);
+    if (atExit.size === 0) process.off("exit", runAtExit);
     dismiss();
   };
 }
 
+/** One listener for all: more than ten make Node warn of a leak. */
+const atExit = new Set<() => void>();
+
+function runAtExit(): void {
+  for (const end of atExit) end();
+}
+
 /**
- * Sends a signal to one of this process's own children; false when it has ended.
+ * Sends a signal to a child; false when it has ended.
  *
- * By its id, since Deno's `child.kill` takes a stopped child for a dead one.
+ * By its id, since Deno's `child.kill` takes a stopped child for a dead one; by `child.kill` where
+ * Deno does not allow the other.
  */
-export function sendSignal(pid: number | undefined, signal: NodeJS.Signals): boolean {
-  if (pid === undefined) return false;
+export function sendSignal(child: ChildProcess, signal: NodeJS.Signals): boolean {
+  if (child.pid === undefined) return false;
   try {
-    return process.kill(pid, signal);
-  } catch {
-    return false;
+    return process.kill(child.pid, signal);
+  } catch (error) {
+    const hasEnded = (error as NodeJS.ErrnoException).code === "ESRCH";
+    return !hasEnded && child.kill(signal);
   }
 }
 
@@ -53,7 +58,7 @@ read -r _ && exit
 kill -KILL "$1"
 [ -z "$2" ] || rm -rf -- "$2"`;
 
-function startWatchdog({ pid, folder = "" }: Watched): () => void {
+function startWatchdog(pid: number | undefined, folder = ""): () => void {
   if (pid === undefined) return () => {};
   const watchdog = trySpawn(["-c", WATCHDOG, "jsflow-watchdog", `${pid}`, folder]);
   if (watchdog?.pid === undefined) return () => {}; // without a shell the exit handler remains

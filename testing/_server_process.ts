@@ -23,7 +23,7 @@ export class ServerProcess {
     } finally {
       closeSync(log);
     }
-    const release = watchChild({ pid: this.#child.pid, folder });
+    const release = watchChild(this.#child, folder);
     const ended = (exit: ServerExit) => {
       release();
       this.#exited ??= exit;
@@ -55,7 +55,7 @@ export class ServerProcess {
 
   /** Sends a signal; false when the process has ended. */
   send(signal: NodeJS.Signals): boolean {
-    return !this.hasExited && sendSignal(this.#child.pid, signal);
+    return !this.hasExited && sendSignal(this.#child, signal);
   }
 
   /** Waits for the end while holding the event loop, which the process itself does not. */

@@ -6,6 +6,10 @@
  * Everything listens on 127.0.0.1 only, on free ports, and ends with the process that started it.
  * The nats-server program is found, never downloaded: see {@link findServer}.
  *
+ * Deno needs the permissions to read, to write temporary files, to read the environment, to connect
+ * to 127.0.0.1, and to run nats-server and `/bin/sh` (which ends the server should the test be
+ * killed). `pause` needs the permission to run anything.
+ *
  * @module
  */
 export type { Client, ConnectionStatus, ManagerOptions } from "../client/client.ts";

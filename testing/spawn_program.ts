@@ -121,7 +121,7 @@ class Program implements SpawnedProgram {
     collectLines(child.stdout, this.stdout);
     collectLines(child.stderr, this.stderr);
     child.stdin?.on("error", () => {}); // a program may end without reading its input
-    const release = watchChild({ pid: child.pid });
+    const release = watchChild(child);
     const { promise, resolve } = Promise.withResolvers<ProgramExit>();
     const end = (exit: ProgramExit) => {
       release();
@@ -141,7 +141,7 @@ class Program implements SpawnedProgram {
   }
 
   kill(signal: ProgramSignal = "SIGKILL"): boolean {
-    return this.#ended === undefined && sendSignal(this.#child.pid, signal);
+    return this.#ended === undefined && sendSignal(this.#child, signal);
   }
 
   writeLine(line: string): void {

@@ -37,6 +37,7 @@ export const events = {
   cancel: (id: string): Event => eventOf(id, { case: "cancel", value: { reason: "enough" } }),
   pause: (id: string): Event => eventOf(id, { case: "pause", value: {} }),
   resume: (id: string): Event => eventOf(id, { case: "resume", value: {} }),
+  wake: (id: string): Event => eventOf(id, { case: "wake", value: { reason: "check" } }),
   reopen: (id: string): Event => eventOf(id, { case: "resume", value: { reopen: true } }),
 } as const;
 

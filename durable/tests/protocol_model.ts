@@ -141,7 +141,7 @@ export class ProtocolModel {
   }
 
   #isSafe(kind: ModelCommand, command: number, state: JournalState): boolean {
-    if (isTerminal(state) || kind === "wake") return true;
+    if (isTerminal(state)) return true;
     if (kind === "start") return state.started !== undefined;
     return state.eventIds.has(String(command));
   }
@@ -356,7 +356,6 @@ export class ProtocolModel {
     const kind = this.#options.commands[command] as ModelCommand;
     const seq = command + 1;
     if (kind === "start") return { kind, party: inboxOf(String(command)), seq };
-    if (kind === "wake") return { kind, seq };
     return { kind: "event", event: events[kind](String(command)), seq };
   }
 

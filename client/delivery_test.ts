@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AckPolicy, StorageType } from "@nats-io/jetstream";
+import { type Msg, nanos } from "@nats-io/nats-core";
+import { NatsServer } from "../testing/nats_server.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import type { Client } from "./client.ts";
+import { connect } from "./connect.ts";
+import { parseDelivery } from "./delivery.ts";
+
+async function withClient(jetstream: boolean, use: (client: Client) => Promise<void>) {
+  const server = await NatsServer.start({ jetstream });
+  try {
+    const client = await connect({ servers: server.url });
+    try {
+      await use(client);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+/** Sends a message with each reply subject through the server; no JetStream listens to them. */
+async function receive(client: Client, replies: readonly (string | undefined)[]): Promise<Msg[]> {
+  const subscription = client.connection.subscribe("orders.1", { max: replies.length });
+  for (const reply of replies) {
+    client.connection.publish("orders.1", "text", reply === undefined ? {} : { reply });
+  }
+  const messages: Msg[] = [];
+  for await (const message of subscription) messages.push(message);
+  return messages;
+}
+
+test("both forms of ack subjects are read, and answered there", async () => {
+  await withClient(false, async (client) => {
+    const answers: string[] = [];
+    const subscription = client.connection.subscribe("$JS.ACK.>", {
+      callback: (_error, message) => answers.push(`${message.subject} ${message.string()}`),
+    });
+    const forms = [
+      "$JS.ACK.S.C.3.17.5.1700000000000000000.9",
+      "$JS.ACK._.hash.S.C.3.17.5.1700000000000000000.9",
+      "$JS.ACK.hub.hash.S.C.3.17.5.1700000000000000000.9.token",
+    ];
+    for (const message of await receive(client, forms)) {
+      const delivery = parseDelivery(client.connection, message);
+      assert.deepEqual([delivery?.deliveryCount, delivery?.streamSeq], [3, 17]);
+      assert.equal(delivery?.subject, "orders.1");
+      assert.equal(new TextDecoder().decode(delivery.data), "text");
+      delivery.working();
+      delivery.nak(100.3);
+      delivery.ack();
+    }
+    await client.connection.flush();
+    subscription.unsubscribe();
+    const expected = ["+WPI", '-NAK {"delay":100300000}', "+ACK"];
+    assert.deepEqual(answers, forms.flatMap((form) => expected.map((text) => `${form} ${text}`)));
+  });
+});
+
+test("a message without a sound ack subject is no delivery", async () => {
+  await withClient(false, async (client) => {
+    const replies = [
+      undefined,
+      "_INBOX.x",
+      "$JS.ACK",
+      "$JS.ACK.S.C.3.17.5.1700000000000000000",
+      "$JS.ACK.hub.S.C.3.17.5.1700000000000000000.9",
+      "$JS.NAK.S.C.3.17.5.1700000000000000000.9",
+      "$JS.ACK.S.C.three.17.5.1700000000000000000.9",
+      "$JS.ACK.S.C.3.1-7.5.1700000000000000000.9",
+      "$JS.ACK.S.C.0.17.5.1700000000000000000.9",
+      "$JS.ACK.S.C.3.99999999999999999.5.1700000000000000000.9",
+    ];
+    for (const message of await receive(client, replies)) {
+      assert.equal(parseDelivery(client.connection, message), undefined, message.reply);
+    }
+  });
+});
+
+test("the server takes the answers: ack, and nak with a fractional delay", async () => {
+  await withClient(true, async (client) => {
+    const { connection } = client;
+    const { streams, consumers } = await client.manager();
+    await streams.add({ name: "S", subjects: ["orders.*"], storage: StorageType.Memory });
+    const wait = { ack_wait: nanos(60_000), ack_policy: AckPolicy.Explicit };
+    await consumers.add("S", { durable_name: "C", ...wait });
+    await client.jetstream.publish("orders.1", "text");
+    const next = async () => {
+      const body = JSON.stringify({ batch: 1, expires: nanos(10_000) });
+      const subject = "$JS.API.CONSUMER.MSG.NEXT.S.C";
+      const delivery = parseDelivery(
+        connection,
+        await connection.request(subject, body, { timeout: 10_000 }),
+      );
+      assert.ok(delivery, "it came with an ack subject");
+      return delivery;
+    };
+    const first = await next();
+    assert.deepEqual([first.deliveryCount, first.streamSeq], [1, 1]);
+    const startedAt = performance.now();
+    first.nak(200.123_456_789);
+    const second = await next();
+    const tookMs = performance.now() - startedAt;
+    assert.deepEqual([second.deliveryCount, second.streamSeq], [2, 1]);
+    assert.ok(tookMs >= 195 && tookMs < 30_000, `delivered again after ${tookMs} ms`);
+    second.ack();
+    await waitUntil(async () => {
+      const { ack_floor, num_ack_pending } = await consumers.info("S", "C");
+      return ack_floor.stream_seq === 1 && num_ack_pending === 0;
+    }, { what: "the ack has arrived" });
+  });
+});
