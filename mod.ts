@@ -78,10 +78,15 @@ export {
   StepFailedError,
   TerminalError,
 } from "./durable/errors.ts";
-export type { InvocationHandle, WaitOptions } from "./durable/invocation_handle.ts";
+export type { CancelOptions, InvocationHandle, WaitOptions } from "./durable/invocation_handle.ts";
 export type { JournalEvent } from "./durable/journal_event.ts";
 export type { InvocationStatus, InvocationSummary } from "./durable/summary.ts";
-export { createWorker, type Worker, type WorkerOptions } from "./durable/worker.ts";
+export {
+  type CloseOptions,
+  createWorker,
+  type Worker,
+  type WorkerOptions,
+} from "./durable/worker.ts";
 export {
   type AnyWorkflow,
   type Workflow,

@@ -37,7 +37,7 @@ test("both forms of ack subjects are read, and answered there", async () => {
   await withClient(false, async (client) => {
     const answers: string[] = [];
     const subscription = client.connection.subscribe("$JS.ACK.>", {
-      callback: (_error, message) => answers.push(`${message.subject} ${message.string()}`),
+      callback: (_error, message) => void answers.push(`${message.subject} ${message.string()}`),
     });
     const forms = [
       "$JS.ACK.S.C.3.17.5.1700000000000000000.9",
@@ -75,7 +75,7 @@ test("a message without a sound ack subject is no delivery", async () => {
       "$JS.ACK.S.C.3.99999999999999999.5.1700000000000000000.9",
     ];
     for (const message of await receive(client, replies)) {
-      assert.equal(parseDelivery(client.connection, message), undefined, message.reply);
+      assert.equal(parseDelivery(client.connection, message), undefined, `${message.reply}`);
     }
   });
 });

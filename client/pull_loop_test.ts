@@ -120,7 +120,7 @@ async function withPuller(
 async function watchRequests(observer: Client): Promise<{ batch: number; expires: number }[]> {
   const requests: { batch: number; expires: number }[] = [];
   observer.connection.subscribe(REQUESTS, {
-    callback: (_error, message) => requests.push(message.json()),
+    callback: (_error, message) => void requests.push(message.json()),
   });
   await observer.connection.flush();
   return requests;

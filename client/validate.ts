@@ -1,7 +1,7 @@
 import type { Codec } from "./codec.ts";
 
 /** The longest delay that timers can hold: about 24.8 days. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 /** The inclusive bounds of a number. */
 export interface NumberBounds {

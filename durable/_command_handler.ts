@@ -48,7 +48,7 @@ export interface HandlerOptions {
   /** True once the worker takes on nothing new. */
   readonly isClosing: () => boolean;
   /** Waits until another invocation may run here; returns what gives the place back. */
-  readonly enter: () => Promise<() => void>;
+  readonly enter: (command: Inflight) => Promise<() => void>;
 }
 
 /** What to tell the server of a command once it was handled. */
@@ -192,7 +192,7 @@ class CommandTask {
   }
 
   async #claimAndRun(parts: readonly Part[]): Promise<Settlement | undefined> {
-    const leave = await this.#options.enter();
+    const leave = await this.#options.enter(this.#inflight);
     try {
       if (this.#options.isClosing()) return { kind: "nak", delayMs: 0 };
       if (!this.#inflight.isFresh) return DROP;

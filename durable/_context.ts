@@ -1,7 +1,13 @@
 import { encodeName } from "../client/names.ts";
 import { losslessJson } from "../client/lossless_json.ts";
 import { validateRetryPolicy } from "../client/retry_policy.ts";
-import { checkDurationMs, checkFunction, checkOptions, checkString } from "../client/validate.ts";
+import {
+  checkCodec,
+  checkDurationMs,
+  checkFunction,
+  checkOptions,
+  checkString,
+} from "../client/validate.ts";
 import type { OperationRequest } from "./_replay.ts";
 import type { Step } from "./_step.ts";
 import {
@@ -65,12 +71,8 @@ function checkStep<T>(
   fn: (step: StepContext) => T | Promise<T>,
   options: StepOptions<T>,
 ): Omit<Step, "index" | "idempotencyKey"> {
-  checkString("step name", name);
-  if (name === "" || name.length > MAX_STEP_NAME || !name.isWellFormed()) {
-    throw new RangeError(
-      `step name must be 1 to ${MAX_STEP_NAME} well-formed characters, got ${name.length}`,
-    );
-  }
+  checkString("step name", name, { maxLength: MAX_STEP_NAME });
+  if (!name.isWellFormed()) throw new RangeError("step name must be well-formed Unicode");
   checkFunction(`step "${name}"`, fn);
   checkOptions(`step "${name}"`, options, ["retry", "timeoutMs", "codec"]);
   const { retry = DEFAULT_STEP_RETRY, timeoutMs, codec = losslessJson<T>() } = options;
@@ -78,7 +80,7 @@ function checkStep<T>(
   if (timeoutMs !== undefined) {
     checkDurationMs(`timeoutMs of step "${name}"`, timeoutMs, { min: 1 });
   }
-  return { name, fn, retry, timeoutMs, codec: codec as Codec<unknown> };
+  return { name, fn, retry, timeoutMs, codec: checkCodec(`codec of step "${name}"`, codec) };
 }
 
 /** Workflow and id together name the invocation: two workflows may well share an order's id. */

@@ -74,7 +74,7 @@ export class DurableClientCore {
       createdMs: BigInt(clock.now()),
     });
     const command = {
-      subject: names.startSubject(workflow, id, undefined),
+      subject: names.startSubject(workflow, id),
       bytes: encodeCommand({ workflow: workflow.name, id }, { case: "start", value: start }),
       msgID: `start/${newId()}`,
     };

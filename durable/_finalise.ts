@@ -12,7 +12,7 @@ import {
   type Party,
   type Tombstone,
 } from "./gen/jsflow/durable/v1/journal_pb.ts";
-import { isTerminal, type JournalState } from "./journal_state.ts";
+import type { JournalState } from "./journal_state.ts";
 import { statusOf, summarise, writeSummary } from "./summary.ts";
 
 /** Which invocation. */
@@ -44,7 +44,7 @@ export async function finalise(
   also?: Party,
 ): Promise<void> {
   await publishSummary(space, target, state);
-  const outcome = toOutcome(target, state);
+  const outcome = toOutcome(target, state.terminalSeq, state.terminal);
   if (!outcome) return;
   const reply = toBinary(OutcomeSchema, outcome);
   const inboxes = new Set([...state.parties.values(), ...(also ? [also] : [])].map(inboxOf));
@@ -63,13 +63,14 @@ export function confirm(client: Client, inbox: string, state: JournalState): voi
   client.connection.publish(inbox, toBinary(ConfirmationSchema, value));
 }
 
-/** How a folded journal ended; undefined while it has not. */
-export function toOutcome({ workflow, id }: Target, state: JournalState): Outcome | undefined {
-  const kind = state.terminal?.kind;
-  if (!isTerminal(state) || !kind) return undefined;
-  const result = toResult(kind);
-  if (!result) return undefined;
-  return create(OutcomeSchema, { workflow, id, journalSeq: BigInt(state.terminalSeq), result });
+/** How a record's entry ended the invocation; undefined when it is no end. */
+export function toOutcome(
+  { workflow, id }: Target,
+  seq: number,
+  end: Entry | undefined,
+): Outcome | undefined {
+  const result = end && toResult(end.kind);
+  return result && create(OutcomeSchema, { workflow, id, journalSeq: BigInt(seq), result });
 }
 
 function toResult(kind: Entry["kind"]): Outcome["result"] | undefined {

@@ -7,12 +7,15 @@ export class Inflight {
   delivery: Delivery;
   /** Set while the command's invocation runs here. */
   execution: Execution | undefined;
+  #unblock: (() => void) | undefined;
   readonly #clock: Clock;
   readonly #ackWaitMs: number;
   #heardAt: number;
 
-  constructor(delivery: Delivery, clock: Clock, ackWaitMs: number) {
+  /** `unblock` lets the reader ask for another command in the place of this one. */
+  constructor(delivery: Delivery, clock: Clock, ackWaitMs: number, unblock: () => void) {
     this.delivery = delivery;
+    this.#unblock = unblock;
     this.#clock = clock;
     this.#ackWaitMs = ackWaitMs;
     this.#heardAt = clock.monotonic();
@@ -21,6 +24,12 @@ export class Inflight {
   /** False once the server may have given the command to somebody else. */
   get isFresh(): boolean {
     return this.#clock.monotonic() - this.#heardAt < this.#ackWaitMs;
+  }
+
+  /** The reader may ask for another command. Counts once. */
+  unblock(): void {
+    this.#unblock?.();
+    this.#unblock = undefined;
   }
 
   /** The same command was delivered here again. */

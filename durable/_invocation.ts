@@ -1,4 +1,4 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { Subscription } from "@nats-io/nats-core";
 import { untilAborted } from "../client/deadline.ts";
 import { JsflowError } from "../client/errors.ts";
@@ -14,19 +14,21 @@ import {
   EventSchema,
   type Outcome,
   PauseSchema,
-  RecordSchema,
   ResumeSchema,
 } from "./gen/jsflow/durable/v1/journal_pb.ts";
-import type { InvocationHandle, WaitOptions } from "./invocation_handle.ts";
-import { type JournalEvent, toJournalEvents } from "./journal_event.ts";
-import { acceptRecord, emptyState, type JournalState } from "./journal_state.ts";
+import {
+  type CancelOptions,
+  DEFAULT_CALL_TIMEOUT_MS,
+  type InvocationHandle,
+  type WaitOptions,
+} from "./invocation_handle.ts";
+import { Journal } from "./journal.ts";
+import { decodeRecord, type JournalEvent, toJournalEvents } from "./journal_event.ts";
+import type { JournalState } from "./journal_state.ts";
 import { fromPayload } from "./payload.ts";
 import type { CallBounds, ServerLink } from "./_server_link.ts";
 import { type InvocationSummary, readSummary, summarise } from "./summary.ts";
 import type { WorkflowRef } from "./workflow.ts";
-
-/** Milliseconds that a call waits when it doesn't say; results are waited for without end. */
-const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** Milliseconds that a reply may take before the stored state is looked at. */
 const PATIENCE_MS = 1_000;
@@ -66,18 +68,35 @@ export class Invocation<O> implements InvocationHandle<O> {
   }
 
   async status(options: WaitOptions = {}): Promise<InvocationSummary> {
-    const bounds = checkWait("status", options, DEFAULT_TIMEOUT_MS);
-    return await this.#link.bounded(`read ${this.workflow}/${this.id}`, bounds, async () => {
-      const state = await this.#fold();
+    const bounds = checkWait("status", options, DEFAULT_CALL_TIMEOUT_MS);
+    return await this.#link.bounded(`read ${this.workflow}/${this.id}`, bounds, async (signal) => {
+      const state = await this.#fold(signal);
+      if (state.status === "absent" && !state.fault) return await this.#notBegun(signal);
       return summarise(this.workflow, this.id, state);
     });
   }
 
+  /** Nothing in the journal: the start is queued, or has just been taken, or never came. */
+  async #notBegun(signal: AbortSignal): Promise<InvocationSummary> {
+    const { names } = this.#link.options;
+    const queued = await this.#link.isQueued(names.startSubject(this.#ref, this.id), signal);
+    const state = await this.#fold(signal);
+    if (queued || state.status !== "absent") return summarise(this.workflow, this.id, state);
+    throw new JsflowError(
+      "invocation_not_found",
+      `${this.workflow}/${this.id} is not known: it was never started, or was removed; check the ` +
+        `workflow's name, the id and the namespace "${names.name}"`,
+    );
+  }
+
   async *journal(options: WaitOptions = {}): AsyncIterable<JournalEvent> {
-    const bounds = checkWait("journal", options, DEFAULT_TIMEOUT_MS);
+    const bounds = checkWait("journal", options, DEFAULT_CALL_TIMEOUT_MS);
     const what = `read the journal of ${this.workflow}/${this.id}`;
     for (let from = 1;;) {
-      const record = await this.#link.bounded(what, bounds, async () => await this.#next(from));
+      const record = await this.#link.bounded(what, bounds, async (signal) => {
+        await untilAborted(this.#link.space(), signal);
+        return await this.#link.store.next(this.#subject, from);
+      });
       if (!record) return;
       yield* toJournalEvents(record.seq, record.bytes);
       from = record.seq + 1;
@@ -94,9 +113,7 @@ export class Invocation<O> implements InvocationHandle<O> {
     await this.#send("resume", options, { case: "resume", value });
   }
 
-  async cancel(
-    options: WaitOptions & { readonly reason?: string | undefined } = {},
-  ): Promise<void> {
+  async cancel(options: CancelOptions = {}): Promise<void> {
     checkOptions("cancel", options, ["signal", "timeoutMs", "reason"]);
     const { reason = "", signal, timeoutMs } = options;
     checkString("reason", reason, { minLength: 0, maxLength: 1_000 });
@@ -106,7 +123,7 @@ export class Invocation<O> implements InvocationHandle<O> {
 
   /** Resolves when the event is in the journal, by the worker's word or by looking. */
   async #send(name: string, options: WaitOptions, kind: Event["kind"]): Promise<void> {
-    const bounds = checkWait(name, options, DEFAULT_TIMEOUT_MS);
+    const bounds = checkWait(name, options, DEFAULT_CALL_TIMEOUT_MS);
     const event = create(EventSchema, { id: this.#link.options.newId(), kind });
     const slot = this.#link.inbox.open();
     try {
@@ -114,7 +131,7 @@ export class Invocation<O> implements InvocationHandle<O> {
         await untilAborted(this.#link.space(), signal);
         await this.#publish(name, event, slot.subject, signal);
         if (await untilAborted(within(slot.reply, PATIENCE_MS), signal)) return;
-        await this.#poll(signal, async () => await this.#holds(event.id) || undefined);
+        await this.#poll(signal, async () => await this.#holds(event.id, signal) || undefined);
       });
     } finally {
       slot.close();
@@ -136,8 +153,8 @@ export class Invocation<O> implements InvocationHandle<O> {
     await this.#link.publish(`${name} ${this.workflow}/${this.id}`, command, signal);
   }
 
-  async #holds(eventId: string): Promise<boolean> {
-    const state = await this.#fold();
+  async #holds(eventId: string, signal: AbortSignal): Promise<boolean> {
+    const state = await this.#fold(signal);
     return state.eventIds.has(eventId) || state.terminal !== undefined;
   }
 
@@ -181,13 +198,13 @@ export class Invocation<O> implements InvocationHandle<O> {
     look: () => Promise<T | undefined>,
     changed?: () => Promise<void>,
   ): Promise<T> {
-    const { clock, random } = this.#link.options;
+    const { random } = this.#link.options;
     for (let looks = 1;; looks++) {
       signal.throwIfAborted();
       const change = changed?.();
       const found = await look().catch(ignorePassing);
       if (found !== undefined) return found;
-      await this.#pause(retryDelayMs(POLL, looks, random) ?? 0, change, signal, clock.sleep);
+      await this.#pause(retryDelayMs(POLL, looks, random) ?? 0, change, signal);
     }
   }
 
@@ -195,11 +212,11 @@ export class Invocation<O> implements InvocationHandle<O> {
     ms: number,
     change: Promise<void> | undefined,
     signal: AbortSignal,
-    sleep: (ms: number, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    if (!change) return await sleep(ms, signal);
+    const { clock } = this.#link.options;
+    if (!change) return await clock.sleep(ms, signal);
     const over = new AbortController();
-    const slept = sleep(ms, AbortSignal.any([signal, over.signal]));
+    const slept = clock.sleep(ms, AbortSignal.any([signal, over.signal]));
     slept.catch(() => {});
     try {
       await Promise.race([slept, change]);
@@ -215,29 +232,21 @@ export class Invocation<O> implements InvocationHandle<O> {
     if (!seq) return undefined;
     const record = await this.#link.store.at(seq);
     if (!record) return undefined;
-    const terminal = fromBinary(RecordSchema, record.bytes).entries.find(isEnd);
-    const state: JournalState = {
-      ...emptyState(),
-      status: stored.summary.status as JournalState["status"],
-      terminal,
-      terminalSeq: seq,
-    };
-    return toOutcome({ workflow: this.workflow, id: this.id }, state);
+    const { entries } = decodeRecord(seq, record.bytes);
+    const outcomes = entries.map((entry) => toOutcome(this, seq, entry));
+    return outcomes.find((outcome) => outcome !== undefined);
   }
 
-  async #fold(): Promise<JournalState> {
-    const state = emptyState();
-    for (;;) {
-      const record = await this.#next(state.lastSeq + 1);
-      if (!record || state.fault) return state;
-      acceptRecord(state, record.seq, record.bytes);
-    }
+  async #fold(signal: AbortSignal): Promise<JournalState> {
+    await untilAborted(this.#link.space(), signal);
+    const { options, store } = this.#link;
+    const journal = new Journal(this.#subject, { ...options, store });
+    await journal.load(signal);
+    return journal.state;
   }
 
-  async #next(seq: number) {
-    await this.#link.space();
-    const { names } = this.#link.options;
-    return await this.#link.store.next(names.journalSubject(this.workflow, this.id), seq);
+  get #subject(): string {
+    return this.#link.options.names.journalSubject(this.workflow, this.id);
   }
 
   #decode({ result }: Outcome): O {
@@ -264,11 +273,6 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
   } finally {
     clearTimeout(timer);
   }
-}
-
-function isEnd({ kind }: { readonly kind: { readonly case: string | undefined } }): boolean {
-  return kind.case === "completed" || kind.case === "failed" ||
-    kind.case === "cancelled" || kind.case === "tombstone";
 }
 
 /** The server may be away for a moment; only a closed connection ends the wait. */

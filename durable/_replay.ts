@@ -139,8 +139,8 @@ export class Replay {
   #agrees({ index, kind, name }: Issued, expected: Operation | undefined): boolean {
     if (!expected || (expected.kind === kind && expected.name === name)) return true;
     this.mismatch = {
-      reason: `operation ${index} is ${describe({ kind, name })} in the code, but ` +
-        `${describe(expected)} in the journal`,
+      reason: `operation ${index} is ${formatOperation({ kind, name })} in the code, but ` +
+        `${formatOperation(expected)} in the journal`,
       expected,
       actual: { index, kind, name },
     };
@@ -176,7 +176,7 @@ export class Replay {
 }
 
 /** An operation as people read it. */
-export function describe(op: { readonly kind: string; readonly name: string }): string {
+function formatOperation(op: { readonly kind: string; readonly name: string }): string {
   return `${op.kind} "${op.name}"`;
 }
 

@@ -1,4 +1,5 @@
 import { createInbox, type NatsConnection, type Subscription } from "@nats-io/nats-core";
+import { JsflowError } from "../client/errors.ts";
 
 /** Most replies that one client waits for at a time; the oldest gives way and is polled for. */
 const MAX_OPEN = 100_000;
@@ -20,13 +21,24 @@ export class ReplyInbox {
   readonly #open = new Map<string, (reply: Uint8Array) => void>();
   #subscription: Subscription | undefined;
   #serial = 0;
+  #closed = false;
 
   constructor(connection: NatsConnection) {
     this.#connection = connection;
   }
 
-  /** Opens a place for a reply; the subscription is made with the first. */
+  /**
+   * Opens a place for a reply; the subscription is made with the first.
+   *
+   * @throws {JsflowError} `connection_closed` once closed.
+   */
   open(): ReplySlot {
+    if (this.#closed) {
+      throw new JsflowError(
+        "connection_closed",
+        "the durable client is closed: create another one",
+      );
+    }
     this.#subscribe();
     const subject = `${this.#prefix}.${++this.#serial}`;
     const { promise, resolve } = Promise.withResolvers<Uint8Array>();
@@ -35,8 +47,9 @@ export class ReplyInbox {
     return { subject, reply: promise, close: () => void this.#open.delete(subject) };
   }
 
-  /** Ends the subscription. */
+  /** Ends the subscription; opening another place is then an error. */
   close(): void {
+    this.#closed = true;
     this.#subscription?.unsubscribe();
     this.#subscription = undefined;
     this.#open.clear();

@@ -2,17 +2,17 @@ import type { Client } from "../client/client.ts";
 import type { Clock } from "../client/clock.ts";
 import { timeoutError, untilAborted, withDeadline } from "../client/deadline.ts";
 import { translateError } from "../client/translate_error.ts";
-import { ensureNamespace, type OpenNamespace, type StorageOptions } from "./ensure_namespace.ts";
+import { ensureNamespace, type OpenNamespace, type StorageSettings } from "./ensure_namespace.ts";
 import { JournalStore } from "./journal_store.ts";
 import type { Namespace } from "./namespace.ts";
 import { ReplyInbox } from "./_reply_inbox.ts";
-import { isFinal, pauseAfter } from "./_until_answered.ts";
+import { untilAnswered } from "./_until_answered.ts";
 
 /** Everything that a durable client is made of, checked. */
 export interface ServerLinkOptions {
   readonly client: Client;
   readonly names: Namespace;
-  readonly storage: StorageOptions & { readonly namespace?: string | undefined };
+  readonly storage: StorageSettings;
   readonly clock: Clock;
   readonly random: () => number;
   readonly newId: () => string;
@@ -43,7 +43,7 @@ export class ServerLink {
   /** The namespace, opened at the first call. */
   async space(): Promise<OpenNamespace> {
     const { client, names, storage } = this.options;
-    this.#space ??= ensureNamespace(client, names.name, storage);
+    this.#space ??= ensureNamespace(client, names, storage);
     try {
       return await this.#space;
     } catch (error) {
@@ -67,6 +67,19 @@ export class ServerLink {
     return await withDeadline({ signal, timeoutMs, onTimeout }, work);
   }
 
+  /** Whether the command stream holds a command of this subject. */
+  async isQueued(subject: string, signal: AbortSignal): Promise<boolean> {
+    const { manager, names } = await untilAborted(this.space(), signal);
+    return await untilAnswered(this.options, signal, async () => {
+      try {
+        const found = await manager.streams.getMessage(names.commands, { last_by_subj: subject });
+        return found !== null;
+      } catch (error) {
+        throw translateError(error, `look for ${subject}`);
+      }
+    });
+  }
+
   /** Tries until it is known that the command is stored; the message id makes that harmless. */
   async publish(
     action: string,
@@ -75,17 +88,13 @@ export class ServerLink {
   ): Promise<void> {
     const { client } = this.options;
     const { subject, bytes, msgID } = command;
-    for (let failures = 1;; failures++) {
-      signal.throwIfAborted();
+    await untilAnswered(this.options, signal, async () => {
       try {
         const settings = { msgID, timeout: PUBLISH_TIMEOUT_MS, retries: 1 };
         await client.jetstream.publish(subject, bytes, settings);
-        return;
       } catch (error) {
-        const translated = translateError(error, action);
-        if (isFinal(translated)) throw translated;
+        throw translateError(error, action);
       }
-      await pauseAfter(failures, this.options, signal);
-    }
+    });
   }
 }

@@ -54,7 +54,7 @@ export class WorkerCore {
   constructor(options: WorkerCoreOptions) {
     this.#options = options;
     this.#nonce = options.newId().replaceAll("-", "");
-    this.#handlers = { start: this.#newHandler(), event: this.#newHandler() };
+    this.#handlers = { start: this.#newHandler("start"), event: this.#newHandler("event") };
     const queues = new Set([...options.workflows.values()].map(({ queue }) => queue));
     for (const queue of queues) {
       this.#readers.push(this.#newReader(queue, "start"), this.#newReader(queue, "event"));
@@ -148,7 +148,7 @@ export class WorkerCore {
     }
   }
 
-  #newHandler(): CommandHandler {
+  #newHandler(lane: Lane): CommandHandler {
     const places = new Semaphore(this.#options.maxConcurrent);
     return new CommandHandler({
       ...this.#options,
@@ -156,8 +156,10 @@ export class WorkerCore {
       signal: this.#stop.signal,
       newOwner: () => `${this.#nonce}.${++this.#claims}`,
       isClosing: () => this.#closing !== undefined,
-      enter: async () => {
+      enter: async (command) => {
         await places.acquire();
+        // Invocations that were woken and run for long must not keep out a pause or a cancellation.
+        if (lane === "event") command.unblock();
         return () => places.release();
       },
     });
@@ -185,12 +187,12 @@ export class WorkerCore {
       return reader.release();
     }
     const { clock, ackWaitMs } = this.#options;
-    const inflight = new Inflight(delivery, clock, ackWaitMs);
+    const inflight = new Inflight(delivery, clock, ackWaitMs, () => reader.release());
     this.#inflight.set(delivery.streamSeq, inflight);
     const task = this.#work(inflight, lane).finally(() => {
       this.#inflight.delete(delivery.streamSeq);
       this.#tasks.delete(task);
-      reader.release();
+      inflight.unblock();
     });
     this.#tasks.add(task);
   }

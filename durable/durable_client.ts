@@ -3,13 +3,10 @@ import { systemClock } from "../client/clock.ts";
 import { checkDurationMs, checkOptions, checkSignal } from "../client/validate.ts";
 import { checkName } from "./_check_name.ts";
 import { DurableClientCore } from "./_durable_client_core.ts";
-import type { StorageOptions } from "./ensure_namespace.ts";
-import type { InvocationHandle } from "./invocation_handle.ts";
+import { checkStorage, type StorageOptions } from "./ensure_namespace.ts";
+import { DEFAULT_CALL_TIMEOUT_MS, type InvocationHandle } from "./invocation_handle.ts";
 import { Namespace } from "./namespace.ts";
 import type { Workflow, WorkflowRef } from "./workflow.ts";
-
-/** Milliseconds that a start or an event may take to be accepted by the server. */
-export const DEFAULT_SEND_TIMEOUT_MS = 10_000;
 
 /** Settings of a durable client: the same as those of the workers. */
 export interface DurableClientOptions extends StorageOptions {
@@ -87,14 +84,14 @@ export function createDurableClient(
   const core = new DurableClientCore({
     client,
     names: new Namespace(options.namespace),
-    storage: options,
+    storage: checkStorage(options),
     clock: systemClock,
     random: Math.random,
     newId: () => crypto.randomUUID(),
   });
   return {
     start: async (workflow, input, startOptions = {}) => {
-      const { id = crypto.randomUUID(), timeoutMs = DEFAULT_SEND_TIMEOUT_MS, signal } =
+      const { id = crypto.randomUUID(), timeoutMs = DEFAULT_CALL_TIMEOUT_MS, signal } =
         checkOptions("start", startOptions, ["id", "timeoutMs", "signal"]);
       checkTarget(workflow, id);
       checkDurationMs("timeoutMs", timeoutMs, { min: 1 });

@@ -7,16 +7,17 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
+import { nanos } from "@nats-io/nats-core";
 import type { Client } from "../client/client.ts";
 import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { translateError } from "../client/translate_error.ts";
-import { checkInteger } from "../client/validate.ts";
-import { Namespace } from "./namespace.ts";
+import { checkBoolean, checkInteger } from "../client/validate.ts";
+import type { Namespace } from "./namespace.ts";
 
 /** How the streams of a namespace are stored. Every worker and client must say the same. */
 export interface StorageOptions {
   /**
-   * Copies of each stream in a cluster: 1, 3 or 5. More than one needs nats-server 2.11 or newer,
+   * Copies of each stream in a cluster, 1 to 5; an even number is no safer than the odd one below. More than one needs nats-server 2.11 or newer,
    * since older ones let two writers win one compare-and-set.
    * @default 1
    */
@@ -28,6 +29,25 @@ export interface StorageOptions {
   readonly allowUnsafeCas?: boolean | undefined;
 }
 
+/** Storage options, checked and complete. */
+export type StorageSettings = {
+  readonly [K in keyof StorageOptions]-?: NonNullable<StorageOptions[K]>;
+};
+
+/**
+ * Checks the storage options, before any I/O.
+ *
+ * @throws {TypeError | RangeError} when one is invalid.
+ */
+export function checkStorage(
+  { replicas = 1, allowUnsafeCas = false }: StorageOptions,
+): StorageSettings {
+  return {
+    replicas: checkInteger("replicas", replicas, { min: 1, max: 5 }),
+    allowUnsafeCas: checkBoolean("allowUnsafeCas", allowUnsafeCas),
+  };
+}
+
 /** A namespace that is ready for use. */
 export interface OpenNamespace {
   readonly names: Namespace;
@@ -36,9 +56,8 @@ export interface OpenNamespace {
   readonly states: KV;
 }
 
-/** Milliseconds in which the command stream drops a command that it has already stored. */
+/** Milliseconds in which a stream drops a message that it has already stored. */
 const DEDUPLICATION_MS = 120_000;
-const NANOS = 1_000_000;
 
 /**
  * Creates the streams and the bucket of a namespace where they are missing, and checks those that
@@ -49,28 +68,34 @@ const NANOS = 1_000_000;
  */
 export async function ensureNamespace(
   client: Client,
-  name: string | undefined,
-  options: StorageOptions = {},
+  names: Namespace,
+  storage: StorageSettings,
 ): Promise<OpenNamespace> {
-  const names = new Namespace(name);
-  const replicas = checkReplicas(options.replicas);
-  if (replicas > 1) refuseUnsafeCas(client, replicas, options);
+  const { replicas } = storage;
+  if (replicas > 1) refuseUnsafeCas(client, replicas, storage);
   const manager = await client.manager();
-  const journal = await ensureStream(manager, journalConfig(names, replicas));
+  const retention = RetentionPolicy.Limits;
+  const journal = await ensureStream(
+    manager,
+    streamConfig({ name: names.journal, subject: names.journalFilter, retention, replicas }),
+  );
   if (journal.config.num_replicas > 1) {
-    refuseUnsafeCas(client, journal.config.num_replicas, options);
+    refuseUnsafeCas(client, journal.config.num_replicas, storage);
   }
-  await ensureStream(manager, commandsConfig(names, replicas));
+  await ensureStream(
+    manager,
+    streamConfig({
+      name: names.commands,
+      subject: names.commandFilter,
+      retention: RetentionPolicy.Workqueue,
+      replicas,
+    }),
+  );
   return { names, manager, states: await ensureStates(client, names, replicas) };
 }
 
-/** Replicas that JetStream allows. */
-function checkReplicas(replicas: number | undefined): number {
-  return replicas === undefined ? 1 : checkInteger("replicas", replicas, { min: 1, max: 5 });
-}
-
-function refuseUnsafeCas(client: Client, replicas: number, options: StorageOptions): void {
-  if (client.server.supports("replicated_cas") || options.allowUnsafeCas) return;
+function refuseUnsafeCas(client: Client, replicas: number, storage: StorageSettings): void {
+  if (client.server.supports("replicated_cas") || storage.allowUnsafeCas) return;
   throw new JsflowError(
     "unsafe_cas",
     `cannot run on ${replicas} replicas: nats-server ${client.server.version} lets two writers win ` +
@@ -81,26 +106,21 @@ function refuseUnsafeCas(client: Client, replicas: number, options: StorageOptio
 
 type WantedStream = Partial<StreamConfig> & { name: string; subjects: string[] };
 
-function commandsConfig(names: Namespace, replicas: number): WantedStream {
+function streamConfig(
+  { name, subject, retention, replicas }: {
+    readonly name: string;
+    readonly subject: string;
+    readonly retention: RetentionPolicy;
+    readonly replicas: number;
+  },
+): WantedStream {
   return {
-    name: names.commands,
-    subjects: [names.commandFilter],
-    retention: RetentionPolicy.Workqueue,
+    name,
+    subjects: [subject],
+    retention,
     storage: StorageType.File,
     discard: DiscardPolicy.New,
-    duplicate_window: DEDUPLICATION_MS * NANOS,
-    num_replicas: replicas,
-  };
-}
-
-function journalConfig(names: Namespace, replicas: number): WantedStream {
-  return {
-    name: names.journal,
-    subjects: [names.journalFilter],
-    retention: RetentionPolicy.Limits,
-    storage: StorageType.File,
-    discard: DiscardPolicy.New,
-    duplicate_window: DEDUPLICATION_MS * NANOS,
+    duplicate_window: nanos(DEDUPLICATION_MS),
     num_replicas: replicas,
   };
 }

@@ -19,7 +19,7 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
 export function toFailure(thrown: unknown): Failure {
   const terminal = isJsflowError(thrown) && FINAL_CODES.has(thrown.code);
   if (!(thrown instanceof Error)) {
-    return create(FailureSchema, { name: "Error", message: clip(describe(thrown)), terminal });
+    return create(FailureSchema, { name: "Error", message: clip(textOfThrown(thrown)), terminal });
   }
   const code = (thrown as { code?: unknown }).code;
   return create(FailureSchema, {
@@ -39,7 +39,7 @@ export function failureInfo(failure: Failure | undefined): FailureInfo {
   };
 }
 
-function describe(thrown: unknown): string {
+function textOfThrown(thrown: unknown): string {
   try {
     return String(thrown);
   } catch {
@@ -48,7 +48,7 @@ function describe(thrown: unknown): string {
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" ? value : describe(value);
+  return typeof value === "string" ? value : textOfThrown(value);
 }
 
 /** Protobuf strings must be well-formed: a cut through a surrogate pair must not break a record. */

@@ -1,4 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { JsflowError } from "../client/errors.ts";
 import type { FailureInfo } from "./errors.ts";
 import { failureInfo } from "./failure.ts";
 import {
@@ -36,10 +37,27 @@ export interface JournalEvent {
   readonly reason?: string | undefined;
 }
 
-/** Decodes a stored record into its events. */
+/**
+ * Decodes a stored record into its events.
+ *
+ * @throws {JsflowError} `journal_corrupt` when it can't be read.
+ */
 export function toJournalEvents(seq: number, bytes: Uint8Array): JournalEvent[] {
-  const record = fromBinary(RecordSchema, bytes);
+  const record = decodeRecord(seq, bytes);
   return record.entries.map((entry) => toEvent(seq, record, entry));
+}
+
+/**
+ * Decodes a stored record.
+ *
+ * @throws {JsflowError} `journal_corrupt` when it can't be read.
+ */
+export function decodeRecord(seq: number, bytes: Uint8Array): JournalRecord {
+  try {
+    return fromBinary(RecordSchema, bytes);
+  } catch (cause) {
+    throw new JsflowError("journal_corrupt", `cannot read journal record ${seq}`, { cause });
+  }
 }
 
 function toEvent(seq: number, record: JournalRecord, { kind }: Entry): JournalEvent {

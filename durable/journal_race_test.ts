@@ -7,7 +7,8 @@ import { systemClock } from "../client/clock.ts";
 import { connect } from "../client/connect.ts";
 import { NatsCluster } from "../testing/nats_cluster.ts";
 import { NatsServer } from "../testing/nats_server.ts";
-import { ensureNamespace, type OpenNamespace } from "./ensure_namespace.ts";
+import { checkStorage, ensureNamespace, type OpenNamespace } from "./ensure_namespace.ts";
+import { Namespace } from "./namespace.ts";
 import { entry } from "./_entries.ts";
 import { type Entry, EventSchema, SignalSchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import { Journal } from "./journal.ts";
@@ -47,7 +48,11 @@ async function raceOnce(journals: readonly Journal[], round: number): Promise<nu
 }
 
 async function race(clients: readonly Client[], replicas: number): Promise<void> {
-  const space = await ensureNamespace(clients[0]!, "race", { replicas });
+  const space = await ensureNamespace(
+    clients[0]!,
+    new Namespace("race"),
+    checkStorage({ replicas }),
+  );
   let journals: Journal[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     if (round % DEPTH === 0) {

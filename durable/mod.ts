@@ -28,7 +28,6 @@
  */
 export {
   createDurableClient,
-  DEFAULT_SEND_TIMEOUT_MS,
   type DurableClient,
   type DurableClientOptions,
   type StartOptions,
@@ -40,10 +39,16 @@ export {
   StepFailedError,
   TerminalError,
 } from "./errors.ts";
-export type { InvocationHandle, WaitOptions } from "./invocation_handle.ts";
+export {
+  type CancelOptions,
+  DEFAULT_CALL_TIMEOUT_MS,
+  type InvocationHandle,
+  type WaitOptions,
+} from "./invocation_handle.ts";
 export type { JournalEvent } from "./journal_event.ts";
 export type { InvocationStatus, InvocationSummary } from "./summary.ts";
 export {
+  type CloseOptions,
   createWorker,
   DEFAULT_ACK_WAIT_MS,
   DEFAULT_GRACE_MS,

@@ -1,8 +1,7 @@
 import { encodeName } from "../client/names.ts";
 import { checkString } from "../client/validate.ts";
 
-/** Namespace that is used when none is named. */
-export const DEFAULT_NAMESPACE = "default";
+const DEFAULT_NAMESPACE = "default";
 
 const NAMESPACE = /^[A-Za-z0-9_-]{1,32}$/;
 
@@ -47,9 +46,8 @@ export class Namespace {
   }
 
   /** Where the start command of an invocation is published. */
-  startSubject(workflow: WorkflowAddress, id: string, partition: number | undefined): string {
-    const token = partition === undefined ? NO_PARTITION : String(partition);
-    return this.#command(workflow, "start", token, id);
+  startSubject(workflow: WorkflowAddress, id: string): string {
+    return this.#command(workflow, "start", NO_PARTITION, id);
   }
 
   /** Where signals, timers and the other events of an invocation are published. */

@@ -7,7 +7,7 @@ import { isPaused, isTerminal, type JournalState } from "./journal_state.ts";
 
 /** Where an invocation stands, as people see it. */
 export type InvocationStatus =
-  /** Accepted, not begun. */
+  /** Queued, or told to pause or to cancel before it was started. */
   | "pending"
   | "running"
   /** Waits for a timer, a signal or a child, and takes no memory. */
@@ -36,10 +36,10 @@ export interface InvocationSummary {
   readonly status: InvocationStatus;
   /** Sequence of the journal record that this summary was folded at. */
   readonly journalSeq: number;
-  /** When its first record was written, in ISO 8601. */
-  readonly startedAt: string;
-  /** When its last record was written, in ISO 8601. */
-  readonly updatedAt: string;
+  /** When its first record was written, in ISO 8601; absent while there is none. */
+  readonly startedAt?: string | undefined;
+  /** When its last record was written, in ISO 8601; absent while there is none. */
+  readonly updatedAt?: string | undefined;
   /** Set once it has ended: the sequence of the record that says how. */
   readonly terminalSeq?: number | undefined;
   /** What it failed with. */
@@ -80,8 +80,10 @@ export function summarise(workflow: string, id: string, state: JournalState): In
     status: statusOf(state),
     // What broke the journal comes after all that was accepted.
     journalSeq: state.fault?.seq ?? state.lastSeq,
-    startedAt: new Date(state.startedAtMs).toISOString(),
-    updatedAt: new Date(state.updatedAtMs).toISOString(),
+    ...(state.lastSeq > 0 && {
+      startedAt: new Date(state.startedAtMs).toISOString(),
+      updatedAt: new Date(state.updatedAtMs).toISOString(),
+    }),
     ...(isTerminal(state) && { terminalSeq: state.terminalSeq }),
     ...(error && { error }),
     ...(reason && { reason }),

@@ -2,7 +2,8 @@ import type { Client } from "../client/client.ts";
 import { systemClock } from "../client/clock.ts";
 import { checkDurationMs, checkInteger, checkOptions, checkString } from "../client/validate.ts";
 import { DEFAULT_MAX_TAKEOVERS } from "./decide.ts";
-import { ensureNamespace, type StorageOptions } from "./ensure_namespace.ts";
+import { checkStorage, ensureNamespace, type StorageOptions } from "./ensure_namespace.ts";
+import { Namespace } from "./namespace.ts";
 import type { AnyWorkflow } from "./workflow.ts";
 import { WorkerCore } from "./_worker_core.ts";
 
@@ -37,6 +38,12 @@ export interface WorkerOptions extends StorageOptions {
   readonly replayStallMs?: number | undefined;
 }
 
+/** How a worker is closed. */
+export interface CloseOptions {
+  /** Milliseconds that running steps are given. @default 10000 */
+  readonly graceMs?: number | undefined;
+}
+
 /** A running worker. */
 export interface Worker extends AsyncDisposable {
   /** Its name in journals and logs. */
@@ -44,11 +51,11 @@ export interface Worker extends AsyncDisposable {
   /** Invocations that run here now. */
   readonly running: number;
   /**
-   * Stops: takes no new command, lets running steps finish for `graceMs` (10 seconds by default),
+   * Stops: takes no new command, lets running steps finish for `graceMs`,
    * and hands what is left over to other workers at once. Idempotent and joined; the connection
    * stays open.
    */
-  close(options?: { readonly graceMs?: number | undefined }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }
 
 /**
@@ -77,7 +84,8 @@ export interface Worker extends AsyncDisposable {
  */
 export async function createWorker(client: Client, options: WorkerOptions): Promise<Worker> {
   const settings = checkWorker(options);
-  const space = await ensureNamespace(client, options.namespace, options);
+  const names = new Namespace(options.namespace);
+  const space = await ensureNamespace(client, names, checkStorage(options));
   const core = new WorkerCore({ client, space, ...settings });
   await core.open();
   return {
@@ -85,7 +93,8 @@ export async function createWorker(client: Client, options: WorkerOptions): Prom
     get running() {
       return core.running;
     },
-    close: async ({ graceMs = DEFAULT_GRACE_MS } = {}) => {
+    close: async (closeOptions) => {
+      const { graceMs = DEFAULT_GRACE_MS } = checkOptions("close", closeOptions, ["graceMs"]);
       await core.close(checkDurationMs("graceMs", graceMs));
     },
     [Symbol.asyncDispose]: () => core.close(DEFAULT_GRACE_MS),

@@ -1,7 +1,7 @@
 import type { Codec } from "../client/codec.ts";
 import { json } from "../client/json.ts";
 import { losslessJson } from "../client/lossless_json.ts";
-import { checkFunction, checkOptions } from "../client/validate.ts";
+import { checkCodec, checkFunction, checkOptions } from "../client/validate.ts";
 import { checkName } from "./_check_name.ts";
 import type { WorkflowContext } from "./workflow_context.ts";
 
@@ -116,25 +116,10 @@ export function workflowRef<I, O>(
   return Object.freeze({
     name,
     queue,
-    input: checkCodec<I>(name, "input", options.input) ?? json<I>(),
-    output: checkCodec<O>(name, "output", options.output) ?? losslessJson<O>(),
+    input: checkCodec<I>(`input of workflow "${name}"`, options.input ?? json<I>()),
+    output: checkCodec<O>(`output of workflow "${name}"`, options.output ?? losslessJson<O>()),
   });
 }
 
 /** The queue is also the name of a consumer, which must stay below 255 bytes. */
 const MAX_QUEUE_BYTES = 200;
-
-function checkCodec<T>(
-  workflow: string,
-  role: string,
-  codec: Codec<T> | undefined,
-): Codec<T> | undefined {
-  if (codec === undefined) return undefined;
-  const valid = typeof codec?.encode === "function" && typeof codec.decode === "function";
-  if (!valid) {
-    throw new TypeError(
-      `${role} of workflow "${workflow}" must be a codec such as json(), got ${typeof codec}`,
-    );
-  }
-  return codec;
-}

@@ -4,7 +4,8 @@ import { systemClock } from "../../client/clock.ts";
 import { connect } from "../../client/connect.ts";
 import { JsflowError } from "../../client/errors.ts";
 import { NatsServer } from "../../testing/nats_server.ts";
-import { ensureNamespace, type OpenNamespace } from "../ensure_namespace.ts";
+import { checkStorage, ensureNamespace, type OpenNamespace } from "../ensure_namespace.ts";
+import { Namespace } from "../namespace.ts";
 import { Execution, type Stop } from "../execution.ts";
 import {
   type Entry,
@@ -37,7 +38,11 @@ export class Bench {
     const server = await NatsServer.start();
     try {
       const client = await connect(server.connectOptions);
-      return new Bench(server, client, await ensureNamespace(client, "bench"));
+      return new Bench(
+        server,
+        client,
+        await ensureNamespace(client, new Namespace("bench"), checkStorage({})),
+      );
     } catch (error) {
       await server.close();
       throw error;
