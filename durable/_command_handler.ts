@@ -26,6 +26,7 @@ import type { Inflight } from "./_inflight.ts";
 import { Journal, JournalLostError, type Writer } from "./journal.ts";
 import { JournalStore } from "./journal_store.ts";
 import { untilAnswered } from "./_until_answered.ts";
+import { type Turn, Turns } from "./_turns.ts";
 import type { AnyWorkflow } from "./workflow.ts";
 
 const logger = getLogger(["jsflow", "durable"]);
@@ -62,6 +63,7 @@ export type Settlement =
 export class CommandHandler {
   readonly #options: HandlerOptions;
   readonly #store: JournalStore;
+  readonly #turns = new Turns();
 
   constructor(options: HandlerOptions) {
     this.#options = options;
@@ -74,12 +76,19 @@ export class CommandHandler {
     workflow: AnyWorkflow,
     inflight: Inflight,
   ): Promise<Settlement> {
-    const task = new CommandTask(command, workflow, inflight, this.#options, this.#store);
+    const subject = this.#options.space.names.journalSubject(command.workflow, command.id);
+    const context = { ...this.#options, store: this.#store };
+    const turn = await this.#turns.take(subject, () => new Journal(subject, context));
+    const task = new CommandTask(command, workflow, inflight, this.#options, turn);
     try {
-      return await task.run();
+      const settlement = await task.run();
+      turn.leave(turn.journal);
+      return settlement;
     } catch (error) {
       if (error instanceof JournalLostError) return DROP;
       throw error;
+    } finally {
+      turn.leave();
     }
   }
 }
@@ -95,21 +104,22 @@ class CommandTask {
   readonly #inflight: Inflight;
   readonly #options: HandlerOptions;
   readonly #journal: Journal;
+  readonly #turn: Turn;
 
   constructor(
     command: Command,
     workflow: AnyWorkflow,
     inflight: Inflight,
     options: HandlerOptions,
-    store: JournalStore,
+    turn: Turn,
   ) {
     this.#command = command;
     this.#workflow = workflow;
     this.#inflight = inflight;
     this.#options = options;
     this.#delivered = toDelivered(command, inflight.delivery.streamSeq);
-    const subject = options.space.names.journalSubject(command.workflow, command.id);
-    this.#journal = new Journal(subject, { ...options, store });
+    this.#turn = turn;
+    this.#journal = turn.journal;
   }
 
   async run(): Promise<Settlement> {
@@ -198,6 +208,7 @@ class CommandTask {
       if (!this.#inflight.isFresh) return DROP;
       const writer = this.#claimant();
       if (!await this.#append(parts, writer)) return undefined;
+      this.#turn.leave(); // the journal is the execution's from here on
       confirm(this.#options.client, this.#command.confirm, this.#journal.state);
       return await this.#execute(writer);
     } finally {

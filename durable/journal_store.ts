@@ -3,8 +3,11 @@ import type { Client } from "../client/client.ts";
 import { isJsflowError } from "../client/errors.ts";
 import { translateError } from "../client/translate_error.ts";
 
-/** Milliseconds that one append or read may take before its outcome counts as unknown. */
-const REQUEST_TIMEOUT_MS = 5_000;
+/**
+ * Milliseconds that one append may take before its outcome counts as unknown. Short, since an append
+ * that a restart of the server has swallowed is noticed only then; settling it costs one read.
+ */
+const REQUEST_TIMEOUT_MS = 2_000;
 
 /** What became of an append. Where neither is known, `append` rejects. */
 export type AppendResult =

@@ -1,5 +1,4 @@
 import type { Codec } from "../client/codec.ts";
-import { json } from "../client/json.ts";
 import { losslessJson } from "../client/lossless_json.ts";
 import { checkCodec, checkFunction, checkOptions } from "../client/validate.ts";
 import { checkName } from "./_check_name.ts";
@@ -41,7 +40,10 @@ export type WorkflowFunction<I, O> = (ctx: WorkflowContext, input: I) => Promise
 
 /** Settings that a workflow and a reference to it must agree on. */
 export interface WorkflowOptions<I, O> {
-  /** How the input is encoded and checked. @default `json()` */
+  /**
+   * How the input is encoded and checked.
+   * @default `losslessJson()`, which takes `undefined` and refuses what JSON would change
+   */
   readonly input?: Codec<I> | undefined;
   /** How the result is encoded. @default `losslessJson()`, which refuses what JSON would change */
   readonly output?: Codec<O> | undefined;
@@ -116,7 +118,7 @@ export function workflowRef<I, O>(
   return Object.freeze({
     name,
     queue,
-    input: checkCodec<I>(`input of workflow "${name}"`, options.input ?? json<I>()),
+    input: checkCodec<I>(`input of workflow "${name}"`, options.input ?? losslessJson<I>()),
     output: checkCodec<O>(`output of workflow "${name}"`, options.output ?? losslessJson<O>()),
   });
 }

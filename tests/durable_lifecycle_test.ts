@@ -263,3 +263,43 @@ test("a step that fails for good fails the invocation, with its cause for the ca
     assert.equal(countEvents(events, "outcome"), 1);
   });
 });
+
+test("a workflow needs no input, and an id that nobody started is not found", async () => {
+  await onGround(async (ground) => {
+    const tick = workflow("tick", (ctx) => ctx.run("tick", () => "tock"));
+    const durable = ground.durable({ namespace });
+    const handle = await durable.start(tick, undefined, { id: "t-1" });
+    assert.equal((await handle.status()).status, "pending", "it is queued");
+    await ground.worker({ namespace, ackWaitMs, workflows: [tick] });
+    assert.equal(await handle.result({ timeoutMs }), "tock");
+    await assert.rejects(
+      durable.handle(tick, "t-2").status(),
+      (error) => isJsflowError(error, "invocation_not_found"),
+    );
+  });
+});
+
+test("a hand-over or a pause doesn't wait for the next attempt of a step", async () => {
+  await onGround(async (ground) => {
+    let attempts = 0;
+    const stubborn = workflow("stubborn", async (ctx) => {
+      return await ctx.run("try", ({ attempt }) => {
+        if (++attempts === 1) throw new Error("not yet");
+        return attempt;
+      }, { retry: { delaysMs: [60_000] } });
+    });
+    const worker = await ground.worker({ namespace, ackWaitMs, workflows: [stubborn] });
+    const handle = await ground.durable({ namespace }).start(stubborn, undefined, { id: "s-1" });
+    const events = async () => await journalEvents(handle);
+    await waitUntil(async () => (await events()).some(({ type }) => type === "attempted"), {
+      what: "the first attempt has failed",
+    });
+    await handle.pause();
+    await waitUntil(async () => (await handle.status()).status === "paused", { what: "it pauses" });
+    await handle.resume();
+    await worker.close({ graceMs: timeoutMs });
+    const types = (await events()).map(({ type }) => type);
+    assert.equal(types.at(-1), "released", types.join());
+    assert.equal(attempts, 1);
+  });
+});
