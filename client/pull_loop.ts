@@ -59,6 +59,11 @@ export class PullLoop {
     this.#request = `${jetstream.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   }
 
+  /** Whether it is pulling. */
+  get isRunning(): boolean {
+    return this.#subscription !== undefined;
+  }
+
   /** Begins to pull, or begins anew after trouble or a reconnect. */
   start(): void {
     this.stop();
@@ -99,7 +104,7 @@ export class PullLoop {
 
   /** Asks for what fits, once a quarter of the capacity is free or nothing is asked for. */
   #pull(): void {
-    if (!this.#subscription) return;
+    if (!this.#subscription || this.#options.connection.isClosed()) return;
     const { connection, capacity, expiresMs } = this.#options;
     const free = capacity - this.#wanted - this.#held;
     if (free <= 0 || (this.#wanted > 0 && free < capacity / 4)) return;
@@ -110,9 +115,14 @@ export class PullLoop {
       expires: Math.round(nanos(expiresMs)),
       idle_heartbeat: Math.round(nanos(heartbeatMs(expiresMs))),
     };
-    connection.publish(this.#request, JSON.stringify(body), {
-      reply: `${this.#inbox}.${++this.#serial}`,
-    });
+    try {
+      connection.publish(this.#request, JSON.stringify(body), {
+        reply: `${this.#inbox}.${++this.#serial}`,
+      });
+    } catch {
+      // The connection drains or has just been closed: its end is told to the owner elsewhere.
+      this.#wanted -= free;
+    }
   }
 
   #receive(message: Msg): void {

@@ -9,11 +9,15 @@ export class Semaphore {
 
   /** Resolves when a permit is held; give it back with {@link release}. */
   async acquire(): Promise<void> {
-    if (this.#free > 0) {
-      this.#free--;
-      return;
-    }
+    if (this.tryAcquire()) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Takes a permit if one is free. */
+  tryAcquire(): boolean {
+    if (this.#free <= 0) return false;
+    this.#free--;
+    return true;
   }
 
   /** Gives one permit back: exactly once for each `acquire`. */

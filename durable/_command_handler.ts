@@ -48,8 +48,11 @@ export interface HandlerOptions {
   readonly signal: AbortSignal;
   /** True once the worker takes on nothing new. */
   readonly isClosing: () => boolean;
-  /** Waits until another invocation may run here; returns what gives the place back. */
-  readonly enter: (command: Inflight) => Promise<() => void>;
+  /**
+   * Takes a place to run an invocation; returns what gives it back, or undefined when the command is
+   * to come back later.
+   */
+  readonly enter: (command: Inflight) => Promise<(() => void) | undefined>;
 }
 
 /** What to tell the server of a command once it was handled. */
@@ -203,6 +206,7 @@ class CommandTask {
 
   async #claimAndRun(parts: readonly Part[]): Promise<Settlement | undefined> {
     const leave = await this.#options.enter(this.#inflight);
+    if (!leave) return { kind: "nak", delayMs: BUSY_DELAY_MS };
     try {
       if (this.#options.isClosing()) return { kind: "nak", delayMs: 0 };
       if (!this.#inflight.isFresh) return DROP;
@@ -225,6 +229,7 @@ class CommandTask {
       journal: this.#journal,
       writer,
       maxRecordBytes: client.maxPayloadBytes - RECORD_MARGIN_BYTES,
+      isFresh: () => this.#inflight.isFresh,
     });
     this.#inflight.execution = execution;
     // The worker may have begun to close while the claim was on its way.
@@ -325,6 +330,8 @@ class CommandTask {
 /** Headers and envelope of a record, beside its entries. */
 const RECORD_MARGIN_BYTES = 4_096;
 const SEED_BYTES = 16;
+/** An event that finds no place to wake its invocation comes back after so long. */
+const BUSY_DELAY_MS = 500;
 const OWNER = /^[0-9a-f]{32}\.\d+$/;
 
 function cancelReasonOf({ kind }: Command): string {

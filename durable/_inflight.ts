@@ -11,6 +11,7 @@ export class Inflight {
   readonly #clock: Clock;
   readonly #ackWaitMs: number;
   #heardAt: number;
+  #heardAtWall: number;
 
   /** `unblock` lets the reader ask for another command in the place of this one. */
   constructor(delivery: Delivery, clock: Clock, ackWaitMs: number, unblock: () => void) {
@@ -19,11 +20,14 @@ export class Inflight {
     this.#clock = clock;
     this.#ackWaitMs = ackWaitMs;
     this.#heardAt = clock.monotonic();
+    this.#heardAtWall = clock.now();
   }
 
   /** False once the server may have given the command to somebody else. */
   get isFresh(): boolean {
-    return this.#clock.monotonic() - this.#heardAt < this.#ackWaitMs;
+    // On some systems the monotonic clock stands still while the machine sleeps.
+    const wallMs = this.#clock.now() - this.#heardAtWall;
+    return this.#clock.monotonic() - this.#heardAt < this.#ackWaitMs && wallMs < this.#ackWaitMs;
   }
 
   /** The reader may ask for another command. Counts once. */
@@ -35,15 +39,20 @@ export class Inflight {
   /** The same command was delivered here again. */
   renew(delivery: Delivery): void {
     this.delivery = delivery;
-    this.#heardAt = this.#clock.monotonic();
+    this.#heard();
   }
 
   /** Tells the server that the command is in work, and looks for events that were missed. */
   beat(): void {
     if (this.isFresh) {
-      this.#heardAt = this.#clock.monotonic();
+      this.#heard();
       this.delivery.working();
     }
     this.execution?.refresh();
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#clock.monotonic();
+    this.#heardAtWall = this.#clock.now();
   }
 }

@@ -28,11 +28,11 @@ import type { JournalState } from "./journal_state.ts";
 import { fromPayload } from "./payload.ts";
 import type { CallBounds, ServerLink } from "./_server_link.ts";
 import { type InvocationSummary, readSummary, summarise } from "./summary.ts";
+import { isFinal, untilAnswered } from "./_until_answered.ts";
 import type { WorkflowRef } from "./workflow.ts";
 
 /** Milliseconds that a reply may take before the stored state is looked at. */
 const PATIENCE_MS = 1_000;
-const NEVER: Promise<never> = new Promise(() => {});
 
 /** How often to look for a result whose reply may have been lost. */
 const POLL: RetryPolicy = { attempts: Infinity, initialMs: 500, factor: 2, maxMs: 10_000 };
@@ -43,7 +43,9 @@ export class Invocation<O> implements InvocationHandle<O> {
   readonly id: string;
   readonly #link: ServerLink;
   readonly #ref: WorkflowRef<unknown, O>;
-  readonly #reply: Promise<Outcome> | undefined;
+  /** Whether a reply may come; it ends up in the outcome and wakes those who wait. */
+  readonly #expectsReply: boolean;
+  readonly #waiters = new Set<() => void>();
   #outcome: Outcome | undefined;
 
   constructor(
@@ -56,8 +58,11 @@ export class Invocation<O> implements InvocationHandle<O> {
     this.#ref = ref as WorkflowRef<unknown, O>;
     this.workflow = ref.name;
     this.id = id;
-    this.#reply = reply;
-    reply?.then((outcome) => this.#outcome = outcome, () => {});
+    this.#expectsReply = reply !== undefined;
+    reply?.then((outcome) => {
+      this.#outcome = outcome;
+      for (const wake of this.#waiters) wake();
+    }, () => {});
   }
 
   async result(options: WaitOptions = {}): Promise<O> {
@@ -160,20 +165,25 @@ export class Invocation<O> implements InvocationHandle<O> {
 
   /** The reply, or what the state bucket says should the reply be late or lost. */
   async #ended(signal: AbortSignal): Promise<Outcome> {
-    const reply = this.#reply ?? NEVER;
-    const early = this.#reply && await untilAborted(within(reply, PATIENCE_MS), signal);
-    if (early) return early;
-    const space = await untilAborted(this.#link.space(), signal);
+    const { promise: replied, resolve } = Promise.withResolvers<void>();
+    this.#waiters.add(resolve);
     const done = new AbortController();
-    const { subscription, changed } = this.#subscribe(space.names.stateBucket);
     const either = AbortSignal.any([signal, done.signal]);
-    const polled = this.#poll(either, () => this.#stored(), changed);
+    let subscription: Subscription | undefined;
     try {
-      return await untilAborted(Promise.race([reply, polled]), signal);
+      if (this.#expectsReply) await untilAborted(within(replied, PATIENCE_MS), signal);
+      if (this.#outcome) return this.#outcome;
+      const { options } = this.#link;
+      const space = await untilAnswered(options, either, () => this.#link.space());
+      const nudge = this.#subscribe(space.names.stateBucket);
+      subscription = nudge.subscription;
+      const look = async () => this.#outcome ?? await this.#stored();
+      const changed = () => Promise.race([replied, nudge.changed()]);
+      return await untilAborted(this.#poll(either, look, changed), signal);
     } finally {
+      this.#waiters.delete(resolve);
       done.abort();
-      polled.catch(() => {});
-      subscription.unsubscribe();
+      subscription?.unsubscribe();
     }
   }
 
@@ -231,7 +241,8 @@ export class Invocation<O> implements InvocationHandle<O> {
     const seq = stored?.summary.terminalSeq;
     if (!seq) return undefined;
     const record = await this.#link.store.at(seq);
-    if (!record) return undefined;
+    // After a restore another invocation's record may stand at this sequence.
+    if (record?.subject !== this.#subject) return undefined;
     const { entries } = decodeRecord(seq, record.bytes);
     const outcomes = entries.map((entry) => toOutcome(this, seq, entry));
     return outcomes.find((outcome) => outcome !== undefined);
@@ -275,10 +286,9 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
   }
 }
 
-/** The server may be away for a moment; only a closed connection ends the wait. */
+/** The server may be away for a moment. */
 function ignorePassing(error: unknown): undefined {
-  if (error instanceof JsflowError && error.code !== "connection_closed") return undefined;
-  throw error;
+  if (isFinal(error)) throw error;
 }
 
 /** Without a default the call waits for ever. */

@@ -12,6 +12,7 @@ import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { PullLoop } from "../client/pull_loop.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
 import { translateError } from "../client/translate_error.ts";
+import { isFinal } from "./_until_answered.ts";
 import type { OpenNamespace } from "./ensure_namespace.ts";
 import type { Lane } from "./namespace.ts";
 
@@ -72,13 +73,8 @@ export class LaneReader {
     });
   }
 
-  /**
-   * Ensures the consumer and begins to pull.
-   *
-   * @throws {JsflowError} `config_drift` when the consumer has another configuration.
-   */
-  async open(): Promise<void> {
-    await this.#ensure();
+  /** Begins to pull. */
+  begin(): void {
     this.#loop.start();
   }
 
@@ -89,7 +85,8 @@ export class LaneReader {
 
   /** Renews the requests after the connection came back. */
   renew(): void {
-    if (!this.#closed.signal.aborted) this.#loop.start();
+    if (this.#closed.signal.aborted || this.#options.client.connection.isDraining()) return;
+    this.#loop.start();
   }
 
   /** Stops pulling for good; what is on its way is still delivered. */
@@ -115,17 +112,27 @@ export class LaneReader {
       this.#troubles++;
       try {
         await clock.sleep(retryDelayMs(RETRY, this.#troubles, random) ?? 0, signal);
-        await this.#ensure();
-        if (!signal.aborted) this.#loop.start();
+        await this.ensure();
+        // A reconnect may have been quicker.
+        if (!signal.aborted && !this.#loop.isRunning) this.#loop.start();
         return;
       } catch (error) {
         if (signal.aborted || isJsflowError(error, "connection_closed")) return;
-        logger.debug("queue {queue}, lane {lane}: {error}", { queue, lane, error });
+        const lasting = isJsflowError(error, "config_drift") || isFinal(error);
+        logger[lasting ? "error" : "debug"](
+          "queue {queue}, lane {lane} takes no commands: {error}",
+          { queue, lane, error },
+        );
       }
     }
   }
 
-  async #ensure(): Promise<void> {
+  /**
+   * Makes the consumer if it is missing.
+   *
+   * @throws {JsflowError} `config_drift` when the consumer has another configuration.
+   */
+  async ensure(): Promise<void> {
     const { space: { manager, names }, queue, lane, ackWaitMs } = this.#options;
     const wanted = {
       durable_name: names.laneConsumer(queue, lane),

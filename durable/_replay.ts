@@ -64,6 +64,10 @@ export class Replay {
   readonly #host: ReplayHost;
   #next = 0;
   #abandoned = false;
+  /** Whether operations have been open side by side. */
+  #isParallel = false;
+  /** Whether the code runs because of a delivery, and not because of something that it awaited. */
+  #isAttended = true;
 
   constructor(state: JournalState, host: ReplayHost) {
     this.#state = state;
@@ -90,7 +94,9 @@ export class Replay {
       if (this.#abandoned || this.mismatch) return;
       const { kind, name, codec, start } = request;
       const operation = { index, kind, name, codec, resolve, reject, start: () => start(index) };
-      if (!this.#matches(operation)) return this.#host.changed();
+      if (!this.#isRepeatable(operation) || !this.#matches(operation)) {
+        return this.#host.changed();
+      }
       if (this.cancelled && !this.#keeps(index)) return reject(this.cancelled);
       this.#open.set(index, operation);
       this.ready.push(operation);
@@ -98,8 +104,14 @@ export class Replay {
     });
   }
 
+  /** The code has come to rest: what it asks for now, it asks for on its own account. */
+  rest(): void {
+    this.#isAttended = false;
+  }
+
   /** Hands an entry to the code; false when the code has not asked for it (yet). */
   deliver(entry: Entry): boolean {
+    this.#isAttended = true;
     if (entry.kind.case === "outcome") return this.#deliverOutcome(entry.kind.value);
     if (entry.kind.case === "event" && entry.kind.value.kind.case === "cancel") {
       this.#cancel(entry.kind.value.kind.value.reason);
@@ -128,6 +140,25 @@ export class Replay {
     if (this.#abandoned) return;
     this.settled = settled;
     this.#host.changed();
+  }
+
+  /**
+   * Side by side, the order in which operations are asked for must follow from the journal alone. It
+   * does not when the code awaits something else in between: a second pass could give one branch the
+   * outcome, or the idempotency key, of another.
+   */
+  #isRepeatable({ index, kind, name }: Issued): boolean {
+    this.#isParallel ||= this.#open.size > 0;
+    if (!this.#isParallel || this.#isAttended) return true;
+    this.mismatch = {
+      reason:
+        `operation ${index}, ${formatOperation({ kind, name })}, was asked for after awaiting ` +
+        `something that is no operation, while operations run side by side: their order can't be ` +
+        `repeated; await it in a step`,
+      expected: undefined,
+      actual: { index, kind, name },
+    };
+    return false;
   }
 
   #matches(operation: Issued): boolean {

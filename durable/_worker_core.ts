@@ -69,7 +69,7 @@ export class WorkerCore {
   /** Ensures the consumers and begins to work. */
   async open(): Promise<void> {
     try {
-      for (const reader of this.#readers) await reader.open();
+      for (const reader of this.#readers) await reader.ensure();
     } catch (error) {
       await Promise.all(this.#readers.map((reader) => reader.close()));
       throw error;
@@ -77,6 +77,7 @@ export class WorkerCore {
     this.#heartbeat = setInterval(() => this.#beat(), this.#options.ackWaitMs / 3);
     this.#nudges = this.#listen();
     void this.#watchConnection();
+    for (const reader of this.#readers) reader.begin();
   }
 
   /** Idempotent: the first call decides on the time that is left. */
@@ -85,8 +86,9 @@ export class WorkerCore {
   }
 
   async #close(graceMs: number): Promise<void> {
-    await Promise.all(this.#readers.map((reader) => reader.close()));
+    const drained = Promise.all(this.#readers.map((reader) => reader.close()));
     this.#release(false);
+    await this.#within(Math.min(graceMs, DRAIN_MS), drained);
     await this.#idleWithin(graceMs);
     this.#release(true);
     await this.#idleWithin(HANDOVER_MS);
@@ -105,18 +107,25 @@ export class WorkerCore {
   /** Acks must be on the wire before the caller closes the connection. */
   async #flush(): Promise<void> {
     try {
-      await this.#options.client.connection.flush();
+      await this.#within(DRAIN_MS, this.#options.client.connection.flush());
     } catch (error) {
       logger.debug("the last acks may be lost: {error}", { error });
     }
   }
 
   async #idleWithin(ms: number): Promise<void> {
-    if (this.#tasks.size === 0) return;
-    const timeout = new AbortController();
-    const idle = Promise.all(this.#tasks).then(() => timeout.abort());
-    const over = this.#options.clock.sleep(ms, timeout.signal).catch(() => {});
-    await Promise.race([idle, over]);
+    if (this.#tasks.size > 0) await this.#within(ms, Promise.all(this.#tasks));
+  }
+
+  /** Waits for the work, at most so long; a server that is silent must not hold up the end. */
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
+    const done = new AbortController();
+    const over = this.#options.clock.sleep(ms, done.signal).catch(() => {});
+    try {
+      await Promise.race([work, over]);
+    } finally {
+      done.abort();
+    }
   }
 
   #beat(): void {
@@ -157,9 +166,13 @@ export class WorkerCore {
       newOwner: () => `${this.#nonce}.${++this.#claims}`,
       isClosing: () => this.#closing !== undefined,
       enter: async (command) => {
-        await places.acquire();
-        // Invocations that were woken and run for long must not keep out a pause or a cancellation.
-        if (lane === "event") command.unblock();
+        if (lane === "event") {
+          // Woken invocations that run for long must not keep out a pause or a cancellation.
+          if (!places.tryAcquire()) return undefined;
+          command.unblock();
+        } else {
+          await places.acquire();
+        }
         return () => places.release();
       },
     });
@@ -207,9 +220,13 @@ export class WorkerCore {
       logger.error("a command could not be handled and comes back: {error}", { error });
       settlement = { kind: "nak", delayMs: ERROR_DELAY_MS };
     }
-    if (this.#options.client.connection.isClosed()) return;
-    if (settlement.kind === "ack") inflight.delivery.ack();
-    if (settlement.kind === "nak") inflight.delivery.nak(settlement.delayMs);
+    try {
+      if (settlement.kind === "ack") inflight.delivery.ack();
+      if (settlement.kind === "nak") inflight.delivery.nak(settlement.delayMs);
+    } catch (error) {
+      // The connection drains or is closed: the command comes back.
+      logger.debug("a command could not be settled: {error}", { error });
+    }
   }
 
   async #handle(inflight: Inflight, lane: Lane): Promise<Settlement> {
@@ -226,6 +243,9 @@ export class WorkerCore {
 }
 
 type StoppableStatus = ReturnType<NatsConnection["status"]> & { stop?: () => void };
+
+/** Milliseconds that a silent server may hold up the end. */
+const DRAIN_MS = 2_000;
 
 /** Milliseconds to journal the hand-over of what did not finish in time. */
 const HANDOVER_MS = 2_000;

@@ -91,7 +91,7 @@ export async function ensureNamespace(
       replicas,
     }),
   );
-  return { names, manager, states: await ensureStates(client, names, replicas) };
+  return { names, manager, states: await ensureStates(client, manager, names, replicas) };
 }
 
 function refuseUnsafeCas(client: Client, replicas: number, storage: StorageSettings): void {
@@ -143,7 +143,7 @@ async function ensureStream(jsm: JetStreamManager, wanted: WantedStream): Promis
   }
 }
 
-function checkDrift(wanted: WantedStream, found: StreamInfo): StreamInfo {
+function checkDrift(wanted: Partial<StreamConfig>, found: StreamInfo): StreamInfo {
   const differences = Object.entries(wanted)
     .map(([key, value]) => [key, value, found.config[key as keyof StreamConfig]] as const)
     .filter(([, value, actual]) => JSON.stringify(value) !== JSON.stringify(actual))
@@ -160,9 +160,17 @@ function checkDrift(wanted: WantedStream, found: StreamInfo): StreamInfo {
   );
 }
 
-async function ensureStates(client: Client, names: Namespace, replicas: number): Promise<KV> {
+async function ensureStates(
+  client: Client,
+  manager: JetStreamManager,
+  names: Namespace,
+  replicas: number,
+): Promise<KV> {
+  const stream = `KV_${names.stateBucket}`;
   try {
-    return await new Kvm(client.jetstream).create(names.stateBucket, { replicas });
+    const states = await new Kvm(client.jetstream).create(names.stateBucket, { replicas });
+    checkDrift({ name: stream, num_replicas: replicas }, await manager.streams.info(stream));
+    return states;
   } catch (error) {
     throw translateError(error, `open bucket ${names.stateBucket}`);
   }

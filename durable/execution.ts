@@ -39,6 +39,8 @@ export interface ExecutionOptions {
   readonly maxRecordBytes: number;
   /** Milliseconds after which code that doesn't repeat the journal's operations is blocked. */
   readonly replayStallMs: number;
+  /** False once the server may have given the command to somebody else. */
+  readonly isFresh: () => boolean;
   /** Aborts at the worker's deadline: stop at once. */
   readonly signal: AbortSignal;
 }
@@ -67,6 +69,10 @@ export class Execution {
   #awake = false;
   #releasing: "no" | "soon" | "now" = "no";
   #refresh = false;
+  /** Whether the journal was looked at since the command was last known to be held. */
+  #looked = false;
+  /** A fault of the engine's own while it ran a step. */
+  #crash: { readonly error: unknown } | undefined;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
@@ -121,16 +127,25 @@ export class Execution {
       if (!this.#owns()) return "fenced";
       if (state.status !== "active") throw new Error(`owned but ${state.status}`);
       signal.throwIfAborted();
+      if (this.#crash) throw this.#crash.error;
       const caughtUp = await this.#deliver();
       const entries = this.#collect(caughtUp);
       if (entries.length > 0) {
         const stop = await this.#commit(entries);
         if (stop) return stop;
-      } else if (caughtUp) {
+      } else if (caughtUp && !this.#mustLook()) {
         this.#startReady();
         await this.#sleep();
       }
     }
+  }
+
+  /** After a freeze somebody else may own the invocation: look before anything begins. */
+  #mustLook(): boolean {
+    const begins = this.#replay.ready.length > 0 || this.#due.length > 0;
+    if (this.#options.isFresh()) this.#looked = false;
+    else if (begins && !this.#looked) this.#refresh = this.#looked = true;
+    return this.#refresh;
   }
 
   #owns(): boolean {
@@ -184,16 +199,22 @@ export class Execution {
    * that the code has not asked for.
    */
   async #deliver(): Promise<boolean> {
-    await rest();
+    await this.#rest();
     for (let entry = this.#nextEntry(); entry; entry = this.#nextEntry()) {
       if (this.#replay.mismatch) return true;
       if (!this.#replay.deliver(entry)) return await this.#stalled(entry);
       if (this.#replay.cancelled) this.#cancelled.abort(this.#replay.cancelled);
       if (this.#replay.cursor < this.#options.journal.state.timeline.length) this.#replay.cursor++;
       else this.#outbox.show();
-      await rest();
+      await this.#rest();
     }
     return true;
+  }
+
+  /** Lets the code run on until it has nothing left to do but wait. */
+  async #rest(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#replay.rest();
   }
 
   #nextEntry(): Entry | undefined {
@@ -288,8 +309,13 @@ export class Execution {
         this.#running.delete(step.index);
         this.#send(entry, () => {});
       },
-      // Only when the execution has stopped: whoever takes over attempts the step again.
-      () => this.#running.delete(step.index),
+      (error) => {
+        this.#running.delete(step.index);
+        // After a stop, whoever takes over attempts the step again.
+        if (this.#stopped.signal.aborted) return;
+        this.#crash = { error };
+        this.#notify();
+      },
     );
   }
 
@@ -362,11 +388,6 @@ export class Execution {
 }
 
 const CLOSING = "the worker is closing";
-
-/** Lets the code run on until it has nothing left to do but wait. */
-function rest(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 function stopOf(last: Entry | undefined): Stop | undefined {
   switch (last?.kind.case) {

@@ -15,8 +15,18 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
   "step_failed",
 ]);
 
-/** Turns whatever was thrown into what the journal keeps. */
+/** Turns whatever was thrown into what the journal keeps. Never throws. */
 export function toFailure(thrown: unknown): Failure {
+  try {
+    return readFailure(thrown);
+  } catch {
+    // A proxy, or an accessor that throws.
+    const message = "something was thrown that can't be read";
+    return create(FailureSchema, { name: "Error", message });
+  }
+}
+
+function readFailure(thrown: unknown): Failure {
   const terminal = isJsflowError(thrown) && FINAL_CODES.has(thrown.code);
   if (!(thrown instanceof Error)) {
     return create(FailureSchema, { name: "Error", message: clip(textOfThrown(thrown)), terminal });

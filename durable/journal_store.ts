@@ -17,6 +17,7 @@ export type AppendResult =
 /** One stored record. */
 export interface StoredRecord {
   readonly seq: number;
+  readonly subject: string;
   readonly bytes: Uint8Array;
 }
 
@@ -81,7 +82,9 @@ export class JournalStore {
   ): Promise<StoredRecord | undefined> {
     try {
       const message = await get(await this.#client.manager());
-      return message ? { seq: message.seq, bytes: message.data } : undefined;
+      return message
+        ? { seq: message.seq, subject: message.subject, bytes: message.data }
+        : undefined;
     } catch (error) {
       throw translateError(error, `read journal ${what}`);
     }

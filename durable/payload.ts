@@ -3,9 +3,21 @@ import type { Codec } from "../client/codec.ts";
 import { JsflowError } from "../client/errors.ts";
 import { type Payload, PayloadSchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
 
-/** Encodes a value for the journal; the codec's own typed error is let through. */
+/**
+ * Encodes a value for the journal. The bytes are copied: what the code does to the value later must
+ * not change what is journaled.
+ *
+ * @throws {JsflowError} `encode_failed` when the codec returns no bytes; whatever the codec throws.
+ */
 export function toPayload<T>(codec: Codec<T>, value: T): Payload {
-  const data = codec.encode(value);
+  const encoded: unknown = codec.encode(value);
+  if (!(encoded instanceof Uint8Array)) {
+    throw new JsflowError(
+      "encode_failed",
+      `cannot journal the value: encode() of the codec for ${codec.contentType} returned no Uint8Array`,
+    );
+  }
+  const data = Uint8Array.from(encoded);
   return create(PayloadSchema, {
     data,
     contentType: codec.contentType,
@@ -26,5 +38,5 @@ export function fromPayload<T>(codec: Codec<T>, payload: Payload | undefined): T
       `cannot read payload object ${payload.object}: it was written by a newer version of jsflow`,
     );
   }
-  return codec.decode(payload?.data ?? new Uint8Array());
+  return codec.decode(Uint8Array.from(payload?.data ?? []));
 }

@@ -18,8 +18,11 @@ export interface WorkflowContext {
    * that the workflow sees is the one decoded from the journal, in the first run as in a replay.
    *
    * A step that throws is tried again by its retry policy; each failed attempt is journaled, so a
-   * takeover goes on counting. Steps may run side by side; their outcomes are delivered in journal
-   * order.
+   * takeover goes on counting.
+   *
+   * Steps may run side by side; their outcomes are delivered in journal order. Await nothing but
+   * operations of `ctx` between them then: when the code asks for the next one after awaiting
+   * anything else, the order can't be repeated, and the invocation is blocked.
    *
    * @throws {StepFailedError} when the attempts are used up, or the step threw `TerminalError`, or
    * its value can't be encoded.

@@ -139,6 +139,7 @@ export class Case {
       clock: systemClock,
       random: Math.random,
       maxRecordBytes: options.maxRecordBytes ?? this.#bench.client.maxPayloadBytes - 4_096,
+      isFresh: () => true,
       replayStallMs: options.replayStallMs ?? 5_000,
       signal: crashed.signal,
     });
