@@ -16,7 +16,6 @@ import {
   type StepOptions,
   type WorkflowContext,
 } from "./workflow_context.ts";
-import type { Codec } from "../client/codec.ts";
 import type { AnyWorkflow } from "./workflow.ts";
 
 /** What the context needs from the execution behind it. */
