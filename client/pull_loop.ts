@@ -47,6 +47,7 @@ export class PullLoop {
   #wanted = 0;
   /** Delivered, not yet released. */
   #held = 0;
+  #requests: { readonly batch: number; readonly sentAt: number }[] = [];
   #lastHeard = 0;
   #serial = 0;
   #inbox = "";
@@ -69,6 +70,7 @@ export class PullLoop {
     this.stop();
     const { connection, expiresMs } = this.#options;
     this.#wanted = 0;
+    this.#requests = [];
     this.#lastHeard = performance.now();
     this.#inbox = createInbox();
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
@@ -106,9 +108,11 @@ export class PullLoop {
   #pull(): void {
     if (!this.#subscription || this.#options.connection.isClosed()) return;
     const { connection, capacity, expiresMs } = this.#options;
+    this.#forgetExpired();
     const free = capacity - this.#wanted - this.#held;
     if (free <= 0 || (this.#wanted > 0 && free < capacity / 4)) return;
     this.#wanted += free;
+    this.#requests.push({ batch: free, sentAt: performance.now() });
     const body = {
       batch: free,
       // The server refuses fractions of a nanosecond.
@@ -122,7 +126,17 @@ export class PullLoop {
     } catch {
       // The connection drains or has just been closed: its end is told to the owner elsewhere.
       this.#wanted -= free;
+      this.#requests.pop();
     }
+  }
+
+  /** Some servers drop a request without a word: nothing is wanted beyond what is still open. */
+  #forgetExpired(): void {
+    const { expiresMs } = this.#options;
+    const since = performance.now() - expiresMs - heartbeatMs(expiresMs);
+    this.#requests = this.#requests.filter(({ sentAt }) => sentAt > since);
+    const open = this.#requests.reduce((sum, { batch }) => sum + batch, 0);
+    this.#wanted = Math.min(this.#wanted, open);
   }
 
   #receive(message: Msg): void {
@@ -154,8 +168,9 @@ export class PullLoop {
     const silentMs = performance.now() - this.#lastHeard;
     if (this.#wanted === 0) this.#lastHeard = performance.now();
     else if (silentMs > heartbeatMs(expiresMs) * 2.5) {
-      this.#trouble("silent", `nothing heard for ${Math.round(silentMs)} ms`);
+      return this.#trouble("silent", `nothing heard for ${Math.round(silentMs)} ms`);
     }
+    this.#pull();
   }
 
   #trouble(trouble: PullTrouble, detail: string): void {

@@ -1,6 +1,7 @@
 import type { Client } from "../client/client.ts";
 import type { Clock } from "../client/clock.ts";
 import { timeoutError, untilAborted, withDeadline } from "../client/deadline.ts";
+import { JsflowError } from "../client/errors.ts";
 import { translateError } from "../client/translate_error.ts";
 import { ensureNamespace, type OpenNamespace, type StorageSettings } from "./ensure_namespace.ts";
 import { JournalStore } from "./journal_store.ts";
@@ -33,6 +34,7 @@ export class ServerLink {
   readonly inbox: ReplyInbox;
   readonly store: JournalStore;
   #space: Promise<OpenNamespace> | undefined;
+  #lastFailure: { readonly action: string; readonly error: unknown } | undefined;
 
   constructor(options: ServerLinkOptions) {
     this.options = options;
@@ -63,8 +65,18 @@ export class ServerLink {
       forever.throwIfAborted();
       return await untilAborted(work(forever), forever);
     }
-    const onTimeout = () => timeoutError(action, timeoutMs);
+    const onTimeout = () => this.#timeoutError(action, timeoutMs);
     return await withDeadline({ signal, timeoutMs, onTimeout }, work);
+  }
+
+  /** Says what the server answered last, where it answered at all. */
+  #timeoutError(action: string, timeoutMs: number): JsflowError {
+    const last = this.#lastFailure?.action === action ? this.#lastFailure.error : undefined;
+    if (!(last instanceof JsflowError) || last.code === "timeout") {
+      return timeoutError(action, timeoutMs);
+    }
+    const message = `cannot ${action} within ${timeoutMs} ms; the last try failed: ${last.message}`;
+    return new JsflowError("timeout", message, { cause: last });
   }
 
   /** Whether the command stream holds a command of this subject. */
@@ -88,7 +100,8 @@ export class ServerLink {
   ): Promise<void> {
     const { client } = this.options;
     const { subject, bytes, msgID } = command;
-    await untilAnswered(this.options, signal, async () => {
+    const onFailure = (error: unknown) => this.#lastFailure = { action, error };
+    await untilAnswered({ ...this.options, onFailure }, signal, async () => {
       try {
         const settings = { msgID, timeout: PUBLISH_TIMEOUT_MS, retries: 1 };
         await client.jetstream.publish(subject, bytes, settings);

@@ -6,6 +6,8 @@ import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
 export interface Patience {
   readonly clock: Clock;
   readonly random: () => number;
+  /** Hears of each failure that is waited out. */
+  readonly onFailure?: ((error: unknown) => void) | undefined;
 }
 
 /** Pause between tries while the server can't be reached or answers with old data. */
@@ -46,6 +48,7 @@ export async function untilAnswered<T>(
       return await request();
     } catch (error) {
       if (isFinal(error)) throw error;
+      patience.onFailure?.(error);
     }
     await pauseAfter(failures, patience, signal);
   }

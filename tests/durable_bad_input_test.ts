@@ -349,3 +349,16 @@ test("workers and clients that disagree are told what differs", async () => {
     assert.deepEqual(await stored(ground.client), [0, 0]);
   });
 });
+
+test("a start that the server goes on refusing says why, not only that time is over", async () => {
+  await onGround(async (ground) => {
+    const durable = ground.durable({ namespace });
+    await durable.start(hello, "first");
+    const { streams } = await ground.client.manager();
+    const stream = `JSFLOW_${namespace}_COMMANDS`;
+    const { config } = await streams.info(stream);
+    await streams.update(stream, { ...config, max_msgs: 1 });
+    const start = durable.start(hello, "second", { timeoutMs: 500 });
+    await rejectsWith(start, "timeout", /within 500 ms; the last try failed: .*maximum messages/);
+  });
+});
