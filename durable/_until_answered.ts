@@ -1,4 +1,5 @@
 import type { Clock } from "../client/clock.ts";
+import { untilAborted } from "../client/deadline.ts";
 import { JsflowError, type JsflowErrorCode } from "../client/errors.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
 
@@ -45,7 +46,7 @@ export async function untilAnswered<T>(
   for (let failures = 1;; failures++) {
     signal.throwIfAborted();
     try {
-      return await request();
+      return await untilAborted(request(), signal);
     } catch (error) {
       if (isFinal(error)) throw error;
       patience.onFailure?.(error);

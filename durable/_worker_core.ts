@@ -88,8 +88,7 @@ export class WorkerCore {
   async #close(graceMs: number): Promise<void> {
     const drained = Promise.all(this.#readers.map((reader) => reader.close()));
     this.#release(false);
-    await this.#within(Math.min(graceMs, DRAIN_MS), drained);
-    await this.#idleWithin(graceMs);
+    await Promise.all([this.#within(DRAIN_MS, drained), this.#idleWithin(graceMs)]);
     this.#release(true);
     await this.#idleWithin(HANDOVER_MS);
     this.#stop.abort(new Error("the worker was closed"));

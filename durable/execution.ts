@@ -1,3 +1,4 @@
+import process from "node:process";
 import { setImmediate } from "node:timers";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../client/clock.ts";
@@ -213,8 +214,10 @@ export class Execution {
 
   /** Lets the code run on until it has nothing left to do but wait. */
   async #rest(): Promise<void> {
+    const replay = this.#replay;
+    // Ticks come once all promise reactions are done, and before anything else that code may await.
+    process.nextTick(() => replay.rest());
     await new Promise((resolve) => setImmediate(resolve));
-    this.#replay.rest();
   }
 
   #nextEntry(): Entry | undefined {

@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../client/clock.ts";
+import { untilAborted } from "../client/deadline.ts";
 import { type Entry, RecordSchema } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import type { AppendResult, JournalStore } from "./journal_store.ts";
 import { isFinal, pauseAfter, untilAnswered } from "./_until_answered.ts";
@@ -83,7 +84,7 @@ export class Journal {
       }),
     );
     for (let failures = 1;; failures++) {
-      const result = await this.#offer(bytes, recordId, lastSeq);
+      const result = await untilAborted(this.#offer(bytes, recordId, lastSeq), signal);
       if (result?.kind === "accepted" && !result.duplicate) {
         acceptRecord(this.state, result.seq, bytes);
         return true;

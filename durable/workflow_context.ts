@@ -22,7 +22,8 @@ export interface WorkflowContext {
    *
    * Steps may run side by side; their outcomes are delivered in journal order. Await nothing but
    * operations of `ctx` between them then: when the code asks for the next one after awaiting
-   * anything else, the order can't be repeated, and the invocation is blocked.
+   * anything else, the order can't be repeated. The invocation is blocked when that is noticed; it
+   * can escape notice when several things are awaited at the same moment.
    *
    * @throws {StepFailedError} when the attempts are used up, or the step threw `TerminalError`, or
    * its value can't be encoded.
