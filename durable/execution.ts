@@ -7,6 +7,7 @@ import { endingOf } from "./_ending.ts";
 import { blocked, cancelled, released, suspended } from "./_entries.ts";
 import { Replay } from "./_replay.ts";
 import { runStep, type Step, type StepHost } from "./_step.ts";
+import { Bell } from "./_bell.ts";
 import { createContext } from "./_context.ts";
 import type { Entry } from "./gen/jsflow/durable/v1/journal_pb.ts";
 import type { Journal, Writer } from "./journal.ts";
@@ -66,8 +67,7 @@ export class Execution {
   #due: (() => void)[] = [];
   readonly #outbox: Outbox;
   #replay: Replay;
-  #wake: () => void = () => {};
-  #awake = false;
+  readonly #bell = new Bell();
   #releasing: "no" | "soon" | "now" = "no";
   #refresh = false;
   /** Whether the journal was looked at since the command was last known to be held. */
@@ -90,7 +90,7 @@ export class Execution {
   /** Runs until there is nothing more to do under this claim. */
   async run(): Promise<Stop> {
     const { signal } = this.#options;
-    const stop = () => this.#notify();
+    const stop = () => this.#bell.ring();
     signal.addEventListener("abort", stop, { once: true });
     let reason = "failed";
     try {
@@ -110,13 +110,13 @@ export class Execution {
    */
   release({ force }: { readonly force: boolean }): void {
     this.#releasing = force ? "now" : "soon";
-    this.#notify();
+    this.#bell.ring();
   }
 
   /** Look at the end of the journal soon: an event may be waiting there. */
   refresh(): void {
     this.#refresh = true;
-    this.#notify();
+    this.#bell.ring();
   }
 
   async #loop(): Promise<Stop> {
@@ -136,7 +136,7 @@ export class Execution {
         if (stop) return stop;
       } else if (caughtUp && !this.#mustLook()) {
         this.#startReady();
-        await this.#sleep();
+        await this.#bell.wait();
       }
     }
   }
@@ -181,7 +181,7 @@ export class Execution {
   #newReplay(): Replay {
     const { journal, workflow } = this.#options;
     const replay = new Replay(journal.state, {
-      changed: () => this.#notify(),
+      changed: () => this.#bell.ring(),
       hasBegun: (index) => this.#hasBegun(index),
     });
     const context = createContext({
@@ -235,7 +235,7 @@ export class Execution {
     while (!settled && !moved() && !stopping()) {
       const restMs = deadline - clock.monotonic();
       if (restMs <= 0) break;
-      await this.#sleep(restMs);
+      await this.#bell.wait(restMs);
     }
     if (moved() || stopping()) return false;
     const how = settled ? "ended without" : "does not ask for";
@@ -317,7 +317,7 @@ export class Execution {
         // After a stop, whoever takes over attempts the step again.
         if (this.#stopped.signal.aborted) return;
         this.#crash = { error };
-        this.#notify();
+        this.#bell.ring();
       },
     );
   }
@@ -349,7 +349,7 @@ export class Execution {
   /** Between two attempts an invocation may be handed over or paused. */
   async #pauseStep(index: number, ms: number): Promise<void> {
     this.#pausing.add(index);
-    this.#notify();
+    this.#bell.ring();
     try {
       await this.#options.clock.sleep(ms, this.#steps);
       // The loop says when: an attempt must not begin while the last record is on its way.
@@ -358,7 +358,7 @@ export class Execution {
           this.#pausing.delete(index);
           resolve();
         });
-        this.#notify();
+        this.#bell.ring();
       });
     } finally {
       this.#pausing.delete(index);
@@ -367,26 +367,7 @@ export class Execution {
 
   #send(entry: Entry, committed: () => void): void {
     this.#outbox.push(entry, committed);
-    this.#notify();
-  }
-
-  // ------------------------------------------------------------------ waiting
-
-  #notify(): void {
-    this.#awake = true;
-    this.#wake();
-  }
-
-  /** Until something happens, or the time is over. */
-  async #sleep(ms?: number): Promise<void> {
-    if (!this.#awake) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#wake = resolve;
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
-      await promise;
-      clearTimeout(timer);
-    }
-    this.#awake = false;
+    this.#bell.ring();
   }
 }
 
