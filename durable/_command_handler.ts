@@ -9,6 +9,7 @@ import {
   type DeliveredCommand,
   nextTakeovers,
   type Part,
+  type Then,
 } from "./decide.ts";
 import type { OpenNamespace } from "./ensure_namespace.ts";
 import { cancelled, claimed, entry, parked, suspended } from "./_entries.ts";
@@ -162,7 +163,7 @@ class CommandTask {
     client.connection.publish(space.names.nudgeSubject(owner));
   }
 
-  async #settle(then: "ack" | "rearm" | "finalise" | "run"): Promise<Settlement> {
+  async #settle(then: Exclude<Then, "run">): Promise<Settlement> {
     const { client } = this.#options;
     const { state } = this.#journal;
     if (then === "finalise") {

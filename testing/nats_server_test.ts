@@ -12,6 +12,7 @@ import { NatsServer } from "./nats_server.ts";
 import type { NatsServerOptions } from "./server_options.ts";
 import { createTestCertificates } from "./test_certificates.ts";
 import { waitUntil } from "./wait_until.ts";
+import { isAlive } from "./tests/is_alive.ts";
 
 /** Runs a test with a server and closes it, whatever happens. */
 async function withServer(
@@ -43,15 +44,6 @@ async function countMessages(server: NatsServer): Promise<number> {
     return (await (await jetstreamManager(nc)).streams.info("S")).state.messages;
   } finally {
     await nc.close();
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -4,6 +4,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { type SpawnedProgram, spawnProgram, type SpawnProgramOptions } from "./spawn_program.ts";
 import { waitUntil } from "./wait_until.ts";
+import { isAlive } from "./tests/is_alive.ts";
 
 const file = new URL("tests/program.ts", import.meta.url);
 
@@ -17,15 +18,6 @@ async function withProgram(
     await run(program);
   } finally {
     await program.close();
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 
