@@ -51,7 +51,9 @@ export async function runSuite(
   try {
     const report = join(scratch, "junit.xml");
     const paths = files.map((file) => `./${file}`);
-    const done = await run(runtime.path, commands[runtime.name](report, options.filter, paths), {
+    const { filter, timeoutMs } = options;
+    const args = commands[runtime.name]({ report, filter, files: paths, timeoutMs });
+    const done = await run(runtime.path, args, {
       cwd: options.folder ?? root,
       env: {
         NATS_SERVER: server.path,
@@ -59,7 +61,7 @@ export async function runSuite(
         DENO_JOBS: `${CONCURRENCY}`,
         ...(process.stdout.isTTY ? {} : { NO_COLOR: "1", FORCE_COLOR: undefined }),
       },
-      timeoutMs: options.timeoutMs,
+      timeoutMs,
       echo: options.echo === false ? false : joinDots,
     });
     const xml = await readFile(report, "utf8").catch(() => "");
@@ -75,10 +77,19 @@ function joinDots(text: string): string {
   return text.replace(/^([.,!])\n/gm, "$1");
 }
 
-type Command = (report: string, filter: string | undefined, files: readonly string[]) => string[];
+interface CommandOptions {
+  readonly report: string;
+  readonly filter: string | undefined;
+  readonly files: readonly string[];
+  readonly timeoutMs: number;
+}
 
-const node: Command = (report, filter, files) => [
+type Command = (options: CommandOptions) => string[];
+
+const node: Command = ({ report, filter, files, timeoutMs }) => [
   "--test",
+  // A file that hangs is named, and the others go on.
+  `--test-timeout=${Math.floor(timeoutMs / 2)}`,
   `--test-concurrency=${CONCURRENCY}`,
   "--disable-warning=ExperimentalWarning",
   "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
@@ -91,7 +102,7 @@ const node: Command = (report, filter, files) => [
 ];
 
 const commands: Readonly<Record<Runtime["name"], Command>> = {
-  deno: (report, filter, files) => [
+  deno: ({ report, filter, files }) => [
     "test",
     "--allow-all",
     "--no-check",
@@ -103,7 +114,7 @@ const commands: Readonly<Record<Runtime["name"], Command>> = {
   ],
   node22: node,
   node,
-  bun: (report, filter, files) => [
+  bun: ({ report, filter, files }) => [
     "test",
     "--timeout=600000", // the default of 5 s is meant for unit tests
     `--parallel=${CONCURRENCY}`,

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { Direction, Faults } from "./_proxy_faults.ts";
 import { ProxyPipe } from "./_proxy_pipe.ts";
+import { resetSocket } from "./_reset_socket.ts";
 
 /** A client's connection, the one to the target, and a pipe each way. */
 export class ProxyLink {
@@ -32,7 +33,7 @@ export class ProxyLink {
   /** Ends both connections by a reset, not by an orderly end. */
   reset(): void {
     for (const pipe of this.#pipes) pipe.stop();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
   }
 
   /** A connection that fails takes its partner along; an orderly end travels through the pipe. */

@@ -2,6 +2,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { checkDurationMs, checkInteger, checkOptions, checkString } from "../client/validate.ts";
 import { ProxyLink } from "./_proxy_link.ts";
 import { type Direction, type Faults, noFaults } from "./_proxy_faults.ts";
+import { resetSocket } from "./_reset_socket.ts";
 
 /** Where a {@link FaultProxy} passes its connections on to. */
 export interface ProxyTarget {
@@ -163,7 +164,7 @@ export class FaultProxy implements AsyncDisposable {
   /** Resets every connection, but lets new ones in. */
   reset(): void {
     for (const link of this.#links) link.reset();
-    for (const socket of [...this.#waiting, ...this.#swallowed]) socket.resetAndDestroy();
+    for (const socket of [...this.#waiting, ...this.#swallowed]) resetSocket(socket);
   }
 
   /**
@@ -185,7 +186,7 @@ export class FaultProxy implements AsyncDisposable {
     Object.assign(this.#faults.toTarget, noFaults());
     Object.assign(this.#faults.toClient, noFaults());
     for (const link of this.#links) link.heal();
-    for (const socket of this.#swallowed) socket.resetAndDestroy();
+    for (const socket of this.#swallowed) resetSocket(socket);
   }
 
   /** Ends all connections and stops listening. */
@@ -212,7 +213,7 @@ export class FaultProxy implements AsyncDisposable {
 
   #accept(socket: Socket): void {
     socket.on("error", () => {}); // its end is what matters
-    if (this.#isCut || this.#closing !== undefined) socket.resetAndDestroy();
+    if (this.#isCut || this.#closing !== undefined) resetSocket(socket);
     else if (this.#isHalfOpen) this.#keep(socket, this.#swallowed).resume();
     else if (this.#target === undefined) this.#keep(socket, this.#waiting);
     else this.#link(socket, this.#target);

@@ -120,6 +120,18 @@ test("links belong to two nodes of the cluster", { timeout: TEST_TIMEOUT_MS }, a
   });
 });
 
+test("a cluster closes while its servers' connections fail", {
+  timeout: TEST_TIMEOUT_MS,
+}, async () => {
+  for (let round = 0; round < 6; round++) {
+    await withCluster({ size: 2, jetstream: false }, async (cluster) => {
+      cluster.cut(cluster.nodes[0]!);
+      cluster.heal(cluster.nodes[0]!);
+      await cluster.ready();
+    });
+  }
+});
+
 test("a cluster that can't start leaves nothing behind and says why", async () => {
   await assert.rejects(NatsCluster.start({ config: { nonsense: 1 } }), /ended early.*nonsense/s);
 });
