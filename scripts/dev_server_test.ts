@@ -10,6 +10,7 @@ import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { type SpawnedProgram, spawnProgram } from "../testing/spawn_program.ts";
+import { waitUntil } from "../testing/wait_until.ts";
 
 const file = new URL("dev_server.ts", import.meta.url);
 const skip = process.platform === "win32" && "Windows has no SIGINT for child processes";
@@ -72,7 +73,11 @@ test("--size 3 runs a cluster", { skip, timeout: 120_000 }, async () => {
       assert.equal(urls.length, 3);
       const nc = await connect({ servers: urls });
       const jsm = await jetstreamManager(nc);
-      const info = await jsm.streams.add({ name: "S", subjects: ["s"], num_replicas: 3 });
+      const stream = { name: "S", subjects: ["s"], num_replicas: 3 };
+      const info = await waitUntil(() => jsm.streams.add(stream), {
+        what: "a stream is placed on three nodes", // a request may be lost while leaders change
+        timeoutMs: START_TIMEOUT_MS,
+      });
       assert.equal(info.cluster?.replicas?.length, 2);
       await nc.close();
       program.kill("SIGINT");

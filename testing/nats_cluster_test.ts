@@ -39,7 +39,10 @@ async function withNode<T>(
 async function addStream(node: NatsServer): Promise<void> {
   await withNode(node, async (nc) => {
     const jsm = await jetstreamManager(nc);
-    await jsm.streams.add({ name: "S", subjects: ["s"], num_replicas: 3 });
+    await waitUntil(() => jsm.streams.add({ name: "S", subjects: ["s"], num_replicas: 3 }), {
+      what: "the stream is placed", // a request may be lost while leaders change
+      timeoutMs: 30_000,
+    });
   });
 }
 
