@@ -9,6 +9,7 @@ import { createInbox, type NatsConnection } from "@nats-io/nats-core";
 import { connect, createDurableClient, createWorker, workflow } from "@x/jsflow";
 import { NatsServer } from "@x/jsflow/testing";
 import process from "node:process";
+import { median } from "./_statistics.ts";
 
 const STEPS = 5;
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
@@ -140,10 +141,6 @@ async function measure({ run }: Contestant, concurrent: number): Promise<Sample>
   latencies.sort((a, b) => a - b);
   const at = (q: number) => latencies[Math.min(latencies.length - 1, Math.floor(q * total))] ?? 0;
   return { perSecond: total / seconds, p50: at(0.5), p99: at(0.99) };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function line(name: string, samples: readonly Sample[]): string {

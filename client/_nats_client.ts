@@ -1,99 +1,194 @@
-import {
-  jetstream,
-  type JetStreamClient,
-  type JetStreamManager,
-  jetstreamManager,
-} from "@nats-io/jetstream";
-import type { NatsConnection, Status } from "@nats-io/nats-core";
-import type { Client, ConnectionStatus, ManagerOptions } from "./client.ts";
-import { timeoutError, withDeadline } from "./deadline.ts";
-import { isJsflowError, JsflowError } from "./errors.ts";
+import { inspect } from "node:util";
+import { createTelemetry } from "../trace/create_telemetry.ts";
+import { Core } from "./_client_core.ts";
+import { closeConnection, flushConnection } from "./_close_connection.ts";
+import { checkSecrets, type ConnectSettings, forgetSecrets } from "./_connect_settings.ts";
+import { dial } from "./_dial.ts";
+import { checkHealth, HealthWatch } from "./_health_checker.ts";
+import { redactedOptions } from "./_redact.ts";
+import { StartAttempt } from "./_start_attempt.ts";
+import { MessagingMethods } from "./_messaging_methods.ts";
+import { awaitConnection } from "./_wait_for_connection.ts";
+import type { Breaker } from "./breaker.ts";
+import type {
+  Client,
+  ClientCloseOptions,
+  ClientStartOptions,
+  CloseReport,
+  ConnectionStatus,
+  ConnectionWaitOptions,
+  EventsOptions,
+  HealthCheckOptions,
+  ManagerOptions,
+} from "./client.ts";
+import type { ClientEvent, ClientEvents } from "./client_event.ts";
+import { type Abandoned, registerCore } from "./core.ts";
+import type { EffectiveOptions } from "./effective_options.ts";
+import { JsflowError } from "./errors.ts";
+import type { Health } from "./health.ts";
+import type { JetStreamClient, JetStreamManager, NatsConnection } from "./native.ts";
 import { type ServerCapabilities, serverCapabilities } from "./server_capabilities.ts";
-import { translateError } from "./translate_error.ts";
-import { checkDurationMs, checkOptions, checkSignal } from "./validate.ts";
-
-const DRAIN_TIMEOUT_MS = 5_000;
-const MANAGER_TIMEOUT_MS = 5_000;
+import { checkDurationMs, checkFunction, checkOptions, checkSignal } from "./validate.ts";
 
 /** Whether closing the client closes the connection as well. */
-export type Ownership = "owned" | "borrowed";
+export type Ownership = "borrowed" | "owned";
 
-/**
- * The one implementation of `Client`.
- *
- * @throws {JsflowError} `connection_closed`, `not_connected` or `server_too_old`.
- */
-export class NatsClient implements Client {
+interface Bounds {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+}
+
+/** The one implementation of `Client`. */
+export class NatsClient extends MessagingMethods implements Client {
   // Private fields behind getters: inspecting a client must not print the native options, which
   // hold credentials.
-  readonly #connection: NatsConnection;
-  readonly #jetstream: JetStreamClient;
+  readonly #settings: ConnectSettings;
   readonly #ownership: Ownership;
-  readonly #events: AsyncIterable<Status>;
-  readonly #watching: Promise<void>;
-  #server: ServerCapabilities;
-  #maxPayloadBytes: number;
-  #linked = true;
-  #manager: Promise<JetStreamManager> | undefined;
-  #closing: Promise<void> | undefined;
-  #released = false;
+  readonly #core: Core;
+  readonly #options: EffectiveOptions;
+  readonly #breaker: Breaker;
+  #server: ServerCapabilities | undefined;
+  #starting: StartAttempt | undefined;
+  #health: HealthWatch | undefined;
+  #closing: Promise<CloseReport> | undefined;
 
-  constructor(connection: NatsConnection, ownership: Ownership) {
-    const info = serverInfo(connection);
-    this.#server = serverCapabilities(info.version);
-    this.#maxPayloadBytes = info.max_payload;
-    this.#connection = connection;
-    this.#jetstream = jetstream(connection);
+  constructor(settings: ConnectSettings, ownership: Ownership) {
+    const core = createCore(settings);
+    super(core);
+    this.#core = core;
+    this.#settings = settings;
     this.#ownership = ownership;
-    this.#events = connection.status();
-    this.#watching = this.#watch();
+    this.#options = redactedOptions(settings);
+    const { circuit } = this.#core.gate;
+    this.#breaker = readOnly(circuit);
+    registerCore(this, this.#core);
+  }
+
+  get name(): string {
+    return this.#settings.name;
+  }
+
+  get options(): EffectiveOptions {
+    return this.#options;
   }
 
   get connection(): NatsConnection {
-    return this.#connection;
+    return this.#core.connection;
   }
 
   get jetstream(): JetStreamClient {
-    return this.#jetstream;
+    return this.#core.jetstream;
   }
 
   get server(): ServerCapabilities {
-    const version = this.connection.info?.version ?? this.#server.version;
-    if (version !== this.#server.version) this.#server = serverCapabilities(version);
-    return this.#server;
+    const version = this.connection.info?.version ?? this.#server?.version ?? "";
+    if (this.#server?.version !== version) this.#server = serverCapabilities(version);
+    return this.#server!;
   }
 
   get maxPayloadBytes(): number {
-    this.#maxPayloadBytes = this.connection.info?.max_payload ?? this.#maxPayloadBytes;
-    return this.#maxPayloadBytes;
+    return this.#core.maxPayloadBytes;
   }
 
   get status(): ConnectionStatus {
-    if (this.#released || this.connection.isClosed()) return "closed";
-    if (this.#closing !== undefined || this.connection.isDraining()) return "draining";
-    return this.#linked ? "connected" : "reconnecting";
+    return this.#core.status;
+  }
+
+  get breaker(): Breaker {
+    return this.#breaker;
+  }
+
+  /** Takes over a connection that is open. @throws {JsflowError} `server_too_old`. */
+  async attach(connection: NatsConnection): Promise<void> {
+    this.#server = serverCapabilities(connection.info?.version ?? "");
+    await this.#core.attach(connection, () => this.#release());
+    const { health, requestTimeoutMs } = this.#settings;
+    if (health === undefined) return;
+    this.#health = new HealthWatch(this.#core, { ...health, timeoutMs: requestTimeoutMs });
+  }
+
+  async start(options?: ClientStartOptions): Promise<void> {
+    const bounds = this.#bounds("start", options, this.#settings.timeoutMs);
+    bounds.signal?.throwIfAborted();
+    this.#requireOpen();
+    const attempt = this.#starting ??= new StartAttempt((signal) =>
+      this.#start({ signal, timeoutMs: bounds.timeoutMs })
+    );
+    await attempt.join(bounds.signal);
+  }
+
+  stop(options?: ClientCloseOptions): Promise<CloseReport> {
+    return this.close(options);
   }
 
   async manager(options?: ManagerOptions): Promise<JetStreamManager> {
-    const { signal, timeoutMs = MANAGER_TIMEOUT_MS } = checkOptions("manager", options, [
+    const bounds = this.#bounds("manager", options, this.#settings.requestTimeoutMs);
+    bounds.signal?.throwIfAborted();
+    return await this.#core.manager(bounds);
+  }
+
+  async health(options?: HealthCheckOptions): Promise<Health> {
+    const bounds = this.#bounds("health", options, this.#settings.requestTimeoutMs);
+    return await checkHealth(this.#core, bounds);
+  }
+
+  async waitForConnection(options?: ConnectionWaitOptions): Promise<void> {
+    const bounds = this.#bounds("waitForConnection", options, this.#settings.timeoutMs);
+    await awaitConnection(this.#core, bounds);
+  }
+
+  onEvent(listener: (event: ClientEvent) => void): () => void {
+    checkFunction("onEvent: listener", listener);
+    return this.#core.hub.listen(listener);
+  }
+
+  events(options?: EventsOptions): ClientEvents {
+    const { signal } = checkOptions<EventsOptions>("events", options, ["signal"]);
+    return this.#core.hub.read(checkSignal("events: signal", signal));
+  }
+
+  close(options?: ClientCloseOptions): Promise<CloseReport> {
+    if (this.#closing !== undefined) return this.#closing;
+    try {
+      const { graceMs = this.#settings.drainTimeoutMs, signal } = checkOptions<ClientCloseOptions>(
+        "close",
+        options,
+        ["graceMs", "signal"],
+      );
+      checkDurationMs("close: graceMs", graceMs);
+      checkSignal("close: signal", signal);
+      this.#closing = this.#close(graceMs, signal);
+      return this.#closing;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** What `JSON.stringify` and `inspect` show. */
+  toJSON(): Record<string, unknown> {
+    const { name, status, options, breaker } = this;
+    return { name, status, breaker: breaker.state, servers: options.servers };
+  }
+
+  static {
+    // A computed member would need a declared type, which the symbol does not have.
+    const show = function (this: NatsClient) {
+      return { Client: this.toJSON() };
+    };
+    Object.defineProperty(NatsClient.prototype, inspect.custom, { value: show });
+  }
+
+  #bounds(what: string, options: ClientStartOptions | undefined, defaultMs: number): Bounds {
+    const { signal, timeoutMs = defaultMs } = checkOptions<ClientStartOptions>(what, options, [
       "signal",
       "timeoutMs",
     ]);
-    checkSignal("manager: signal", signal);
-    checkDurationMs("manager: timeoutMs", timeoutMs, { min: 1 });
-    signal?.throwIfAborted();
-    this.#requireOpen();
-    const onTimeout = () => timeoutError("reach JetStream", timeoutMs);
-    return await withDeadline({ signal, timeoutMs, onTimeout }, () => this.#sharedManager());
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    checkSignal(`${what}: signal`, signal);
+    return { signal, timeoutMs: checkDurationMs(`${what}: timeoutMs`, timeoutMs, { min: 1 }) };
   }
 
   #requireOpen(): void {
@@ -101,95 +196,96 @@ export class NatsClient implements Client {
     if (status !== "closed" && status !== "draining") return;
     throw new JsflowError(
       "connection_closed",
-      `cannot reach JetStream: the client is ${status}; connect again`,
+      `cannot start the client: it is ${status}, which is final; make another one`,
     );
   }
 
-  #sharedManager(): Promise<JetStreamManager> {
-    this.#manager ??= this.#confirmManager();
-    return this.#manager;
-  }
-
-  async #confirmManager(): Promise<JetStreamManager> {
+  async #start(bounds: Bounds): Promise<void> {
+    if (this.status !== "disconnected") return; // a borrowed connection
+    this.#core.step("start");
     try {
-      return await jetstreamManager(this.connection, { timeout: MANAGER_TIMEOUT_MS });
+      checkSecrets(this.#settings);
+      await this.attach(await dial(this.#settings, bounds));
     } catch (error) {
-      this.#manager = undefined; // the next call asks again
-      throw this.#explain(translateError(error, "reach JetStream"));
+      this.#starting = undefined; // the next call tries again
+      this.#core.failedToStart(error);
+      throw error;
     }
   }
 
-  /** No responders at all means "off" unless the server says that its JetStream is on. */
-  #explain(error: Error): Error {
-    if (!isJsflowError(error, "jetstream_unavailable")) return error;
-    if (this.connection.info === undefined || this.connection.info.jetstream) return error;
-    return new JsflowError(
-      "jetstream_disabled",
-      "cannot reach JetStream: it is switched off on the server; start nats-server with -js, or " +
-        "put a jetstream block into its configuration",
-      { cause: error.cause },
-    );
-  }
-
-  async #watch(): Promise<void> {
-    for await (const { type } of this.#events) {
-      if (type === "reconnect") this.#linked = true;
-      else if (type === "disconnect" || type === "reconnecting") this.#linked = false;
+  async #close(graceMs: number, signal: AbortSignal | undefined): Promise<CloseReport> {
+    const isStarting = this.status === "connecting";
+    this.#core.beginDrain();
+    if (isStarting) {
+      await this.#starting?.cancel(
+        new JsflowError("connection_closed", "cannot start the client: it was closed meanwhile"),
+      );
     }
+    const abandoned = await this.#drainResources(graceMs, signal);
+    this.#core.endService();
+    if (this.#core.hasConnection) await this.#closeConnection();
+    await this.#release();
+    await this.#core.end();
+    return { abandoned };
   }
 
-  async #close(): Promise<void> {
+  async #drainResources(graceMs: number, signal: AbortSignal | undefined): Promise<Abandoned[]> {
+    const { resources } = this.#core;
+    if (resources.size === 0) return [];
+    const deadline = new AbortController();
+    const abort = () => deadline.abort();
+    const timer = setTimeout(abort, graceMs);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
     try {
-      if (this.#ownership === "owned") await closeConnection(this.connection, this.#linked);
+      return await resources.drain(deadline.signal);
     } finally {
-      // A loop that is blocked on the iterator ends only when the iterator itself is stopped.
-      (this.#events as Partial<{ stop(): void }>).stop?.();
-      await this.#watching;
-      this.#released = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
     }
   }
-}
 
-function serverInfo(connection: NatsConnection): { version: string; max_payload: number } {
-  if (connection.isClosed() || connection.isDraining()) {
-    throw new JsflowError(
-      "connection_closed",
-      "cannot use the connection: it is closed or draining; open another one",
-    );
+  async #closeConnection(): Promise<void> {
+    const { connection, isLinked } = this.#core;
+    const timeoutMs = this.#settings.drainTimeoutMs;
+    const answers = isLinked && !connection.isDraining() &&
+      await flushConnection(connection, { timeoutMs });
+    if (this.#ownership === "borrowed") return;
+    const drain = answers || connection.isDraining();
+    await closeConnection(connection, { drain, timeoutMs });
   }
-  if (connection.info === undefined) {
-    throw new JsflowError(
-      "not_connected",
-      "cannot use the connection: it is reconnecting; wait until it is back",
-    );
+
+  /** Ends what the client itself keeps going, and drops the copies of its credentials. */
+  async #release(): Promise<void> {
+    await this.#health?.stop();
+    forgetSecrets(this.#settings);
   }
-  return connection.info;
 }
 
-async function closeConnection(connection: NatsConnection, linked: boolean): Promise<void> {
-  if (linked && !connection.isClosed()) await drain(connection);
-  await connection.close();
-  discardDial(connection);
+/** Looking at the breaker must not give a way to operate it. */
+function readOnly(breaker: Breaker): Breaker {
+  return {
+    get state() {
+      return breaker.state;
+    },
+    get failures() {
+      return breaker.failures;
+    },
+    get retryAfterMs() {
+      return breaker.retryAfterMs;
+    },
+    get lastFailure() {
+      return breaker.lastFailure;
+    },
+  };
 }
 
-/** Drains as far as the server answers; what goes wrong here leaves closing as it is. */
-async function drain(connection: NatsConnection): Promise<void> {
-  const onTimeout = () => timeoutError("drain the connection", DRAIN_TIMEOUT_MS);
-  const draining = () =>
-    connection.isDraining() ? connection.closed() : Promise.race([
-      connection.drain(),
-      connection.closed(),
-    ]);
-  await withDeadline({ timeoutMs: DRAIN_TIMEOUT_MS, onTimeout }, draining).catch(() => {});
-}
-
-/**
- * Ends a dial that was under way when the connection closed.
- *
- * The native client forgets that socket: towards a peer that stays silent it would keep the
- * process alive for good.
- */
-function discardDial(connection: NatsConnection): void {
-  const { protocol } = connection as { protocol?: { transport?: { discard?: () => void } } };
-  protocol?.transport?.discard?.();
+function createCore(settings: ConnectSettings): Core {
+  const [server] = settings.servers.addresses;
+  const telemetry = createTelemetry(settings.telemetry, {
+    clientName: settings.name,
+    serverAddress: server?.host,
+    serverPort: server?.port,
+  });
+  return new Core({ ...settings, telemetry });
 }

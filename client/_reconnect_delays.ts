@@ -1,8 +1,4 @@
-import { retryDelayMs } from "./retry_policy.ts";
-
-const BACKOFF = { attempts: Infinity, initialMs: 100, factor: 2, maxMs: 5_000 } as const;
-/** How long nobody must have asked for the growth to start over. */
-const QUIET_MS = 2 * BACKOFF.maxMs;
+import { type BackoffRetryPolicy, retryDelayMs } from "./retry_policy.ts";
 
 /** Where {@link reconnectDelays} takes time and chance from. */
 export interface DelaySources {
@@ -16,10 +12,16 @@ export interface DelaySources {
  * Makes the function that the native client asks how far apart two dials must be.
  *
  * It asks several times for each dial, so a delay stays the same until it has passed; only then
- * the next, longer one is drawn. After a quiet time, as when the connection was up, the delays are
- * short again.
+ * the next, longer one is drawn. After a quiet time of twice the longest delay, as when the
+ * connection was up, the delays are short again. How often is dialled is not decided here: the
+ * attempts of the policy play no part.
  */
-export function reconnectDelays(sources: DelaySources): () => number {
+export function reconnectDelays(
+  policy: BackoffRetryPolicy & { readonly maxMs: number },
+  sources: DelaySources,
+): () => number {
+  const backoff = { ...policy, attempts: Infinity };
+  const quietMs = 2 * policy.maxMs;
   let attempt = 0;
   let delayMs = 0;
   let drawnAt = -Infinity;
@@ -27,8 +29,8 @@ export function reconnectDelays(sources: DelaySources): () => number {
     const now = sources.now();
     const elapsedMs = now - drawnAt;
     if (elapsedMs < delayMs) return delayMs;
-    attempt = elapsedMs > delayMs + QUIET_MS ? 1 : attempt + 1;
-    delayMs = retryDelayMs(BACKOFF, attempt, sources.random) ?? BACKOFF.maxMs;
+    attempt = elapsedMs > delayMs + quietMs ? 1 : attempt + 1;
+    delayMs = retryDelayMs(backoff, attempt, sources.random) ?? policy.maxMs;
     drawnAt = now;
     return delayMs;
   };

@@ -1,36 +1,103 @@
+import type { Breaker } from "./breaker.ts";
+import type { ClientEvent, ClientEvents } from "./client_event.ts";
+import type { ConnectionStatus } from "./connection_status.ts";
+import type { Abandoned } from "./core.ts";
+import type { EffectiveOptions } from "./effective_options.ts";
+import type { Health } from "./health.ts";
+import type { Messaging } from "./messaging.ts";
 import type { JetStreamClient, JetStreamManager, NatsConnection } from "./native.ts";
+import type { StreamMessaging } from "./stream_messaging.ts";
 import type { ServerCapabilities } from "./server_capabilities.ts";
 
-/**
- * The state of a client's connection.
- *
- * `connected` and `reconnecting` alternate while the client lives; `draining` and then `closed` are
- * final.
- */
-export type ConnectionStatus = "connected" | "reconnecting" | "draining" | "closed";
+export type { ConnectionStatus } from "./connection_status.ts";
 
 /** How long {@link Client.manager} waits. */
 export interface ManagerOptions {
   /** Gives up with the signal's reason when it aborts. */
   readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default 5000 */
+  /** Gives up after this many milliseconds. @default the client's requestTimeoutMs */
   readonly timeoutMs?: number | undefined;
+}
+
+/** How long {@link Client.start} may take. */
+export interface ClientStartOptions {
+  /** Gives up with the signal's reason when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gives up after this many milliseconds. @default the client's timeoutMs */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** How long {@link Client.waitForConnection} waits. */
+export interface ConnectionWaitOptions {
+  /** Gives up with the signal's reason when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gives up after this many milliseconds. @default the client's timeoutMs */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** How long {@link Client.health} asks. */
+export interface HealthCheckOptions {
+  /** Gives up with the signal's reason when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long the server may take to answer, in milliseconds. @default the requestTimeoutMs */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** How {@link Client.close} ends what is under way. */
+export interface ClientCloseOptions {
+  /**
+   * How long handlers may take to finish, in milliseconds; then their signals abort.
+   *
+   * @default the client's drainTimeoutMs
+   */
+  readonly graceMs?: number | undefined;
+  /** Ends the grace at once when it aborts; closing itself goes on. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What {@link Client.close} has to report. */
+export interface CloseReport {
+  /** What did not finish within the grace; empty when all went well. */
+  readonly abandoned: readonly Abandoned[];
+}
+
+/** How {@link Client.events} reads. */
+export interface EventsOptions {
+  /** Ends the reading with the signal's reason when it aborts. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * A connection to NATS, and what all of jsflow needs to know about it.
  *
- * Made by `connect`, which owns the connection, or `fromConnection`, which borrows it. The native
- * objects are there for everything that jsflow does not wrap.
+ * Made by `connect` or `createClient`, which own the connection, or `fromConnection`, which
+ * borrows it. The native objects are there for everything that jsflow does not wrap. Inspecting a
+ * client, or turning it into JSON, shows no secret.
  */
-export interface Client extends AsyncDisposable {
-  /** The native connection. */
+export interface Client extends AsyncDisposable, Messaging, StreamMessaging {
+  /** How the connection is called in the server's monitoring. */
+  readonly name: string;
+  /**
+   * The options that the client works with, without secrets. Of a borrowed connection, what
+   * concerns the connection itself is the default here, whatever the connection was opened with.
+   */
+  readonly options: EffectiveOptions;
+  /**
+   * The native connection.
+   *
+   * @throws {NotConnectedError} before the client was started.
+   */
   readonly connection: NatsConnection;
-  /** The native JetStream client; making it does no I/O. */
+  /**
+   * The native JetStream client; making it does no I/O.
+   *
+   * @throws {NotConnectedError} before the client was started.
+   */
   readonly jetstream: JetStreamClient;
   /**
    * What the connected server can do; follows the server across reconnects.
    *
+   * @throws {NotConnectedError} before the client was started.
    * @throws {JsflowError} `server_too_old` once reconnected to a server below 2.9.
    */
   readonly server: ServerCapabilities;
@@ -38,6 +105,21 @@ export interface Client extends AsyncDisposable {
   readonly maxPayloadBytes: number;
   /** The state of the connection now. */
   readonly status: ConnectionStatus;
+  /** The breaker, to look at. */
+  readonly breaker: Breaker;
+  /**
+   * Connects.
+   *
+   * Calls at the same time share one attempt, which the first one's options bound, and each has its
+   * own signal. Does nothing when the client is started already. After a failure it may be called
+   * again.
+   *
+   * @throws {JsflowError} as `connect`; `connection_closed` when the client is closed: make another.
+   * @throws the signal's reason when it aborts.
+   */
+  start(options?: ClientStartOptions): Promise<void>;
+  /** The same as {@link close}, under the name that containers look for. */
+  stop(options?: ClientCloseOptions): Promise<CloseReport>;
   /**
    * Returns the native JetStream manager, once JetStream is known to be on.
    *
@@ -45,16 +127,48 @@ export interface Client extends AsyncDisposable {
    * same time share one request, and each has its own signal and deadline.
    *
    * @throws {JsflowError} `jetstream_disabled` when it is off, `jetstream_unavailable` when it is on
-   * but does not answer now, `permission_denied`, `timeout`, or `connection_closed`.
+   * but does not answer now, `permission_denied`, `timeout`, `not_connected`, `circuit_open` or
+   * `connection_closed`.
    * @throws the signal's reason when it aborts.
    */
   manager(options?: ManagerOptions): Promise<JetStreamManager>;
   /**
-   * Lets messages under way finish, then closes the connection.
+   * Asks the server and JetStream how they are, whatever the breaker says.
    *
-   * A borrowed connection stays open. Calls are idempotent and joined: every one resolves when the
-   * first has done its work. Draining is given 5 seconds; a connection that is lost at the time is
-   * closed at once.
+   * An unhealthy server is an answer and no error: `ok` is false.
+   *
+   * @throws the signal's reason when it aborts.
    */
-  close(): Promise<void>;
+  health(options?: HealthCheckOptions): Promise<Health>;
+  /**
+   * Resolves as soon as the client is connected; at once when it is. Does not start it.
+   *
+   * @throws {ConnectionTimeoutError} when it took too long.
+   * @throws {JsflowError} `connection_closed` when the client is, or gets, closed.
+   * @throws the signal's reason when it aborts.
+   */
+  waitForConnection(options?: ConnectionWaitOptions): Promise<void>;
+  /**
+   * Calls a function at each event; returns the function that ends that.
+   *
+   * Listeners are called in the order of the events and must be quick. One that throws is logged,
+   * and harms nobody.
+   */
+  onEvent(listener: (event: ClientEvent) => void): () => void;
+  /**
+   * Events one after another, from this call on, until the client is closed or the reader stops.
+   *
+   * Up to 1000 events wait for a slow reader; then the oldest are dropped and counted. What is
+   * returned must be read, or its signal aborted: it is kept until the client closes.
+   */
+  events(options?: EventsOptions): ClientEvents;
+  /**
+   * Lets work under way finish, then closes the connection.
+   *
+   * Consumers stop pulling, handlers finish or are aborted at the end of the grace, acks are sent,
+   * then the connection goes. A borrowed connection stays open. Calls are idempotent and joined:
+   * every one resolves with the report of the first. Copies of credentials are dropped. A connection
+   * that is lost at the time is closed at once.
+   */
+  close(options?: ClientCloseOptions): Promise<CloseReport>;
 }

@@ -344,7 +344,7 @@ test("a lost connection comes back", async () => {
 
 test("with reconnecting switched off, a lost connection closes the client", async () => {
   await withServer({}, async (server) => {
-    await withClient({ servers: server.url, nats: { reconnect: false } }, async (client) => {
+    await withClient({ servers: server.url, reconnect: false }, async (client) => {
       await server.kill();
       await waitUntil(() => client.status === "closed", { what: "the client is closed" });
     });
@@ -353,8 +353,8 @@ test("with reconnecting switched off, a lost connection closes the client", asyn
 
 test("reconnecting can be bounded", async () => {
   await withServer({}, async (server) => {
-    const nats = { maxReconnectAttempts: 2 };
-    await withClient({ servers: server.url, nats }, async (client) => {
+    const reconnect = { attempts: 2 };
+    await withClient({ servers: server.url, reconnect }, async (client) => {
       await server.kill();
       await waitUntil(() => client.status === "closed", { what: "the client has given up" });
     });

@@ -3,11 +3,13 @@
  *
  * - Connection: `not_connected`, `connection_refused` (nothing answers at the address),
  *   `connection_timeout` (something answers, but not a NATS server in time), `connection_closed`,
- *   `authorization`, `permission_denied`, `server_too_old`.
+ *   `authorization`, `permission_denied`, `server_too_old`, `circuit_open` (the breaker lets nothing
+ *   through for a while), `buffer_full` (too much waits for the connection already).
  * - JetStream: `jetstream_disabled` (it is switched off), `jetstream_unavailable` (it is on, but
  *   does not answer now), `unsupported` (the server lacks a feature), `unsafe_cas` (the server
  *   cannot fence concurrent writers).
- * - Requests: `timeout`, `no_responders`, `payload_too_large`, `nats` (any other NATS error).
+ * - Requests: `timeout`, `no_responders`, `payload_too_large`, `remote_error` (the handler on the
+ *   other side failed), `nats` (any other NATS error).
  * - Data: `encode_failed`, `decode_failed`, `invalid_payload` (a schema rejects it).
  * - Stored things: `stream_not_found`, `consumer_not_found`, `message_not_found`, `config_drift`,
  *   `sequence_conflict`.
@@ -16,6 +18,8 @@
  */
 export type JsflowErrorCode =
   | "authorization"
+  | "buffer_full"
+  | "circuit_open"
   | "config_drift"
   | "connection_closed"
   | "connection_refused"
@@ -37,6 +41,7 @@ export type JsflowErrorCode =
   | "not_connected"
   | "payload_too_large"
   | "permission_denied"
+  | "remote_error"
   | "sequence_conflict"
   | "server_too_old"
   | "step_failed"

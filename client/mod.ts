@@ -22,15 +22,88 @@
  *
  * @module
  */
+export type { MeterProvider, TracerProvider } from "../trace/native.ts";
+export type { TelemetryOptions } from "../trace/telemetry_options.ts";
+export { AUTO_CREATE_MAX_AGE_MS, type StreamAutoCreate } from "./auto_create.ts";
+export type { Breaker, BreakerState, Failure } from "./breaker.ts";
 export { bytes } from "./bytes.ts";
-export type { Client, ConnectionStatus, ManagerOptions } from "./client.ts";
+export type {
+  Client,
+  ClientCloseOptions,
+  ClientStartOptions,
+  CloseReport,
+  ConnectionStatus,
+  ConnectionWaitOptions,
+  EventsOptions,
+  HealthCheckOptions,
+  ManagerOptions,
+} from "./client.ts";
+export type {
+  BreakerEvent,
+  ClientErrorEvent,
+  ClientEvent,
+  ClientEvents,
+  ClosedEvent,
+  ConsumerEvent,
+  HealthEvent,
+  ServerEvent,
+  StatusEvent,
+  SubscriptionEvent,
+} from "./client_event.ts";
 export type { Codec } from "./codec.ts";
+export { compressed, type CompressedOptions, type CompressionAlgorithm } from "./compressed.ts";
+export { configFromEnv, type ConfigFromEnvOptions, type Environment } from "./config_from_env.ts";
 export { connect } from "./connect.ts";
-export type { ConnectOptions, NativeOptions } from "./connect_options.ts";
+export { type ConnectDefaults, connectDefaults } from "./connect_defaults.ts";
+export type {
+  BreakerOptions,
+  ConnectOptions,
+  ConnectTlsOptions,
+  HealthOptions,
+  NativeOptions,
+  OfflineOptions,
+  ReconnectOptions,
+  Secret,
+} from "./connect_options.ts";
+export {
+  CircuitOpenError,
+  ConnectionTimeoutError,
+  NotConnectedError,
+} from "./connection_errors.ts";
+export type {
+  ConsumeHandler,
+  ConsumeOptions,
+  ConsumerAckPolicy,
+  DefaultSettlement,
+  DeliverFrom,
+  OnConsumerGone,
+} from "./consume_options.ts";
+export {
+  consumeWithHeartbeat,
+  type HeartbeatMessage,
+  type HeartbeatOptions,
+  type NativeStreamMessage,
+} from "./consume_with_heartbeat.ts";
+export type { Consumers } from "./consumer_registry.ts";
+export type {
+  Consumption,
+  ConsumptionDrainOptions,
+  ConsumptionStats,
+  ConsumptionStatus,
+} from "./consumption.ts";
+export type { Abandoned } from "./core.ts";
+export { createClient } from "./create_client.ts";
+export type { EffectiveOptions, Redacted } from "./effective_options.ts";
+export { type BoundEndpoint, type Endpoint, endpoint, type EndpointCodecs } from "./endpoint.ts";
+export type { EnsureStreamOptions, OnDrift } from "./ensure_stream.ts";
 export { isJsflowError, JsflowError, type JsflowErrorCode } from "./errors.ts";
-export { fromConnection } from "./from_connection.ts";
+export { fromConnection, type FromConnectionOptions } from "./from_connection.ts";
+export type { Health, JetStreamHealth } from "./health.ts";
 export { json } from "./json.ts";
 export { losslessJson } from "./lossless_json.ts";
+export type { MessageContext, ReplyOptions } from "./message_context.ts";
+export type { MessageHeaders, ReadonlyHeaders } from "./message_headers.ts";
+export type { Messaging } from "./messaging.ts";
 export { decodeToken, encodeName, encodeToken, type EncodeTokenOptions } from "./names.ts";
 export type {
   Authenticator,
@@ -40,9 +113,32 @@ export type {
   MessageShape,
   NatsConnection,
   NatsConnectionOptions,
+  NatsHeaders,
+  NatsMessage,
   TlsOptions,
 } from "./native.ts";
+export { PermanentError } from "./permanent_error.ts";
 export { protobuf } from "./protobuf.ts";
+export type { PubAck } from "./pub_ack.ts";
+export type { PublishOptions } from "./publish.ts";
+export type {
+  PublishExpectations,
+  PublishToStreamOptions,
+  StreamMessageOptions,
+} from "./publish_to_stream.ts";
+export {
+  type FlushOptions,
+  type Publisher,
+  PUBLISHER_MAX_BYTES,
+  PUBLISHER_MAX_MESSAGES,
+  PUBLISHER_MAX_WAITING_BYTES,
+  type PublisherOptions,
+  type PublisherStats,
+} from "./publisher.ts";
+export { type ErrorClass, RemoteError } from "./remote_error.ts";
+export type { Reply } from "./reply.ts";
+export type { RequestOptions } from "./request.ts";
+export type { RequestManyOptions } from "./request_many.ts";
 export {
   type BackoffRetryPolicy,
   type DelaysRetryPolicy,
@@ -51,10 +147,20 @@ export {
   validateRetryPolicy,
 } from "./retry_policy.ts";
 export {
+  type Closeable,
+  runUntilSignal,
+  type RunUntilSignalOptions,
+  ShutdownError,
+  type ShutdownSignal,
+} from "./run_until_signal.ts";
+export type { ServeOptions, Service, ServiceHandler } from "./serve.ts";
+export {
   type ServerCapabilities,
   serverCapabilities,
   type ServerFeature,
 } from "./server_capabilities.ts";
+export type { ServiceContext } from "./service_context.ts";
+export { ServiceError, type ServiceErrorOptions } from "./service_error.ts";
 export type {
   StandardSchema,
   StandardSchemaIssue,
@@ -62,6 +168,17 @@ export type {
   StandardSchemaResult,
   StandardSchemaTypes,
 } from "./standard_schema.ts";
+export type {
+  StreamConfig,
+  StreamRetention,
+  StreamSettings,
+  StreamStorage,
+} from "./stream_config.ts";
+export type { StreamInfo } from "./stream_info.ts";
+export type { AckConfirmedOptions, NakOptions, StreamMessage } from "./stream_message.ts";
+export type { StreamMessaging } from "./stream_messaging.ts";
+export type { NativeStreamConfig, NativeStreamInfo } from "./stream_native.ts";
+export type { ListStreamsOptions, PurgeOptions, StreamCallOptions, Streams } from "./streams.ts";
 export {
   type BoundSubject,
   type OpenTokens,
@@ -75,5 +192,8 @@ export {
   type TokenValue,
   type TokenValues,
 } from "./subject.ts";
+export type { SubjectFilter } from "./subject_filter.ts";
+export type { MessageHandler, SubscribeOptions } from "./subscribe.ts";
+export type { DrainOptions, Subscription, SubscriptionStats } from "./subscription.ts";
 export { text } from "./text.ts";
 export { translateError } from "./translate_error.ts";

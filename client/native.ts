@@ -54,6 +54,20 @@ export type NatsConnection = nats.NatsConnection;
 export type NatsConnectionOptions = nats.ConnectionOptions;
 
 /**
+ * A message as the native client hands it over.
+ *
+ * @ignore
+ */
+export type NatsMessage = nats.Msg;
+
+/**
+ * The headers of a message as the native client has them.
+ *
+ * @ignore
+ */
+export type NatsHeaders = nats.MsgHdrs;
+
+/**
  * Native TLS options: certificates, keys and authorities as files or PEM texts.
  *
  * @ignore

@@ -6,7 +6,7 @@ import {
   type NatsConnection,
   type Subscription,
 } from "@nats-io/nats-core";
-import { type Delivery, parseDelivery } from "./delivery.ts";
+import { parseDelivery, type StreamDelivery } from "./delivery.ts";
 
 /** Why a pull loop asks its owner to look at the consumer. */
 export type PullTrouble =
@@ -27,14 +27,25 @@ export interface PullLoopOptions {
   readonly capacity: number;
   /** Milliseconds that one request waits at the server; it outlives a frozen process by no more. */
   readonly expiresMs: number;
+  /**
+   * Milliseconds between two heartbeats of the server; at most half of `expiresMs`. Two that are
+   * missed are silence. @default a third of `expiresMs`, and silence after two and a half
+   */
+  readonly heartbeatMs?: number | undefined;
+  /** Most bytes that are asked for or held at any time. @default no bound */
+  readonly maxBytes?: number | undefined;
   /** Takes a message, which is held until `release` is called. Must not throw. */
-  readonly onMessage: (delivery: Delivery) => void;
+  readonly onMessage: (delivery: StreamDelivery) => void;
+  /** Told why the server ended one request, where others go on: a new leader, a shutdown. */
+  readonly onNotice?: ((description: string) => void) | undefined;
+  /** Called once after each `start`, when the server is first heard to serve the consumer. */
+  readonly onServed?: (() => void) | undefined;
   /** Called at most once between two calls of `start`; the loop rests until then. */
   readonly onTrouble: (trouble: PullTrouble, detail: string) => void;
 }
 
 /**
- * Keeps pull requests open at a durable consumer, so that at most `capacity` messages are asked for
+ * Keeps pull requests open at a consumer, so that at most `capacity` messages are asked for
  * or held by this process.
  *
  * Requests are renewed in batches as messages are released. Deletion of the consumer and silence of
@@ -43,12 +54,19 @@ export interface PullLoopOptions {
 export class PullLoop {
   readonly #options: PullLoopOptions;
   readonly #request: string;
+  readonly #beatMs: number;
   /** Asked for, not yet delivered. */
   #wanted = 0;
   /** Delivered, not yet released. */
   #held = 0;
-  #requests: { readonly batch: number; readonly sentAt: number }[] = [];
+  #heldBytes = 0;
+  /** What waits next is larger than the room that is left: only a release changes that. */
+  #starved = false;
+  #served = false;
+  /** Open at the server, the oldest first. */
+  #requests: OpenRequest[] = [];
   #lastHeard = 0;
+  #lastCheck = 0;
   #serial = 0;
   #inbox = "";
   #subscription: Subscription | undefined;
@@ -56,8 +74,9 @@ export class PullLoop {
 
   constructor(options: PullLoopOptions) {
     this.#options = options;
-    const { jetstream, stream, consumer } = options;
+    const { jetstream, stream, consumer, expiresMs } = options;
     this.#request = `${jetstream.apiPrefix}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+    this.#beatMs = options.heartbeatMs ?? defaultHeartbeatMs(expiresMs);
   }
 
   /** Whether it is pulling. */
@@ -65,21 +84,29 @@ export class PullLoop {
     return this.#subscription !== undefined;
   }
 
+  /** When the server was last heard, by the monotonic clock in milliseconds. */
+  get lastHeard(): number {
+    return this.#lastHeard;
+  }
+
   /** Begins to pull, or begins anew after trouble or a reconnect. */
   start(): void {
-    this.stop();
-    const { connection, expiresMs } = this.#options;
+    this.#rest();
     this.#wanted = 0;
     this.#requests = [];
-    this.#lastHeard = performance.now();
-    this.#inbox = createInbox();
-    this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
+    this.#starved = this.#served = false;
+    this.#lastHeard = this.#lastCheck = performance.now();
+    const inbox = this.#inbox = createInbox();
+    this.#subscription = this.#options.connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
-        if (error) this.#trouble("refused", error.message);
-        else this.#receive(message);
+        const isCurrent = inbox === this.#inbox && this.#subscription !== undefined;
+        if (error) {
+          if (isCurrent) this.#trouble("refused", error.message);
+        } else if (!message.subject.startsWith(inbox)) this.#deliver(message, isCurrent);
+        else if (isCurrent) this.#receiveStatus(message);
       },
     });
-    this.#watch = setInterval(() => this.#checkSilence(), heartbeatMs(expiresMs));
+    this.#watch = setInterval(() => this.#check(), this.#checkMs);
     this.#pull();
   }
 
@@ -98,26 +125,41 @@ export class PullLoop {
     if (subscription && !this.#options.connection.isClosed()) await subscription.drain();
   }
 
-  /** A message that was held has been settled. */
-  release(): void {
+  /** A message that was held has been settled; `bytes` is the size of its data. */
+  release(bytes = 0): void {
     this.#held--;
+    this.#heldBytes -= bytes;
+    this.#starved = false;
     this.#pull();
   }
 
   /** Asks for what fits, once a quarter of the capacity is free or nothing is asked for. */
   #pull(): void {
-    if (!this.#subscription || this.#options.connection.isClosed()) return;
-    const { connection, capacity, expiresMs } = this.#options;
-    this.#forgetExpired();
+    if (!this.#subscription) return;
+    const { connection, capacity, maxBytes } = this.#options;
     const free = capacity - this.#wanted - this.#held;
     if (free <= 0 || (this.#wanted > 0 && free < capacity / 4)) return;
-    this.#wanted += free;
-    this.#requests.push({ batch: free, sentAt: performance.now() });
+    // What one request brings in bytes is known when it ends: with a bound there is one at a time.
+    if (maxBytes !== undefined && !this.#fits(maxBytes)) return;
+    if (connection.isClosed()) return;
+    this.#ask(free, maxBytes === undefined ? undefined : maxBytes - this.#heldBytes);
+  }
+
+  #fits(maxBytes: number): boolean {
+    if (this.#wanted > 0 || this.#starved) return false;
+    return this.#held === 0 || this.#heldBytes <= maxBytes / 2;
+  }
+
+  #ask(batch: number, bytes: number | undefined): void {
+    const { connection, expiresMs } = this.#options;
+    this.#wanted += batch;
+    this.#requests.push({ left: batch, sentAt: performance.now() });
     const body = {
-      batch: free,
+      batch,
       // The server refuses fractions of a nanosecond.
       expires: Math.round(nanos(expiresMs)),
-      idle_heartbeat: Math.round(nanos(heartbeatMs(expiresMs))),
+      idle_heartbeat: Math.round(nanos(this.#beatMs)),
+      ...(bytes === undefined ? {} : { max_bytes: bytes }),
     };
     try {
       connection.publish(this.#request, JSON.stringify(body), {
@@ -125,58 +167,119 @@ export class PullLoop {
       });
     } catch {
       // The connection drains or has just been closed: its end is told to the owner elsewhere.
-      this.#wanted -= free;
+      this.#wanted -= batch;
       this.#requests.pop();
     }
   }
 
   /** Some servers drop a request without a word: nothing is wanted beyond what is still open. */
   #forgetExpired(): void {
-    const { expiresMs } = this.#options;
-    const since = performance.now() - expiresMs - heartbeatMs(expiresMs);
+    const { expiresMs, heartbeatMs } = this.#options;
+    // Early enough that a request which ended without a word does not pass for silence.
+    const slackMs = heartbeatMs === undefined ? this.#beatMs : heartbeatMs / 2;
+    const since = performance.now() - expiresMs - slackMs;
     this.#requests = this.#requests.filter(({ sentAt }) => sentAt > since);
-    const open = this.#requests.reduce((sum, { batch }) => sum + batch, 0);
+    const open = this.#requests.reduce((sum, { left }) => sum + left, 0);
     this.#wanted = Math.min(this.#wanted, open);
   }
 
-  #receive(message: Msg): void {
-    this.#lastHeard = performance.now();
-    if (!message.subject.startsWith(this.#inbox)) {
-      this.#wanted = Math.max(0, this.#wanted - 1);
-      const delivery = parseDelivery(this.#options.connection, message);
-      if (delivery) {
-        this.#held++;
-        this.#options.onMessage(delivery);
-      }
-      return this.#pull(); // the last one asked for may leave room
+  #deliver(message: Msg, isCurrent: boolean): void {
+    if (isCurrent) {
+      this.#lastHeard = performance.now();
+      if (this.#wanted > 0) this.#count();
+      if (!this.#served) this.#serve();
     }
+    const delivery = parseDelivery(this.#options.connection, message);
+    if (delivery) {
+      this.#held++;
+      this.#heldBytes += message.data.length;
+      this.#options.onMessage(delivery);
+    }
+    this.#pull(); // the last one asked for may leave room
+  }
+
+  #serve(): void {
+    if (this.#served) return;
+    this.#served = true;
+    this.#options.onServed?.();
+  }
+
+  #count(): void {
+    this.#wanted--;
+    const oldest = this.#requests[0];
+    if (oldest && --oldest.left === 0) this.#requests.shift();
+  }
+
+  #receiveStatus(message: Msg): void {
+    this.#lastHeard = performance.now();
     const code = message.headers?.code ?? 0;
     const description = message.headers?.description ?? "";
-    if (code === HEARTBEAT) return;
+    if (code === HEARTBEAT) return this.#serve();
     const left = Number(message.headers?.get("Nats-Pending-Messages") || 0);
     this.#wanted = Math.max(0, this.#wanted - left);
     if (code === NO_RESPONDERS) return this.#trouble("consumer_gone", "no responders");
     if (code === BAD_REQUEST) return this.#trouble("refused", description);
-    if (code === CONFLICT && !isPassing(description)) {
-      return this.#trouble("consumer_gone", description);
+    if (code === CONFLICT) {
+      if (!isPassing(description)) return this.#trouble("consumer_gone", description);
+      this.#options.onNotice?.(description);
+      if (isTooLarge(description) && this.#isStuck(description)) return;
     }
+    this.#forgetExpired();
     this.#pull();
   }
 
-  #checkSilence(): void {
-    const { expiresMs } = this.#options;
-    const silentMs = performance.now() - this.#lastHeard;
-    if (this.#wanted === 0) this.#lastHeard = performance.now();
-    else if (silentMs > heartbeatMs(expiresMs) * 2.5) {
+  /** A message larger than the room that is left waits for a release, or would for ever. */
+  #isStuck(description: string): boolean {
+    if (this.#options.maxBytes === undefined) return false;
+    // With a bound there is one request at a time, and the server has just ended it.
+    this.#wanted = 0;
+    this.#requests = [];
+    this.#starved = true;
+    if (this.#held === 0) this.#trouble("refused", description);
+    return true;
+  }
+
+  #check(): void {
+    const now = performance.now();
+    const isLate = this.#options.heartbeatMs !== undefined &&
+      now - this.#lastCheck > this.#checkMs + this.#beatMs;
+    this.#lastCheck = now;
+    const silentMs = now - this.#lastHeard;
+    // After this process was busy or frozen, what the server sent meanwhile is read first.
+    if (this.#wanted === 0 || isLate) this.#lastHeard = now;
+    else if (silentMs > this.#silenceMs) {
       return this.#trouble("silent", `nothing heard for ${Math.round(silentMs)} ms`);
     }
+    this.#forgetExpired();
     this.#pull();
+  }
+
+  get #checkMs(): number {
+    const { heartbeatMs } = this.#options;
+    return heartbeatMs === undefined ? this.#beatMs : Math.max(10, heartbeatMs / 4);
+  }
+
+  get #silenceMs(): number {
+    return this.#beatMs * (this.#options.heartbeatMs === undefined ? 2.5 : 2);
+  }
+
+  /** As `stop`; but a server that was only slow may have sent messages, which are taken. */
+  #rest(): void {
+    if (this.#options.heartbeatMs === undefined) return this.stop();
+    this.drain().catch(() => {}); // the connection is closed
   }
 
   #trouble(trouble: PullTrouble, detail: string): void {
-    this.stop();
+    this.#rest();
     this.#options.onTrouble(trouble, detail);
   }
+}
+
+/** A request that the server holds. */
+interface OpenRequest {
+  /** Messages that it may still bring. */
+  left: number;
+  readonly sentAt: number;
 }
 
 const HEARTBEAT = 100;
@@ -185,7 +288,7 @@ const CONFLICT = 409;
 const NO_RESPONDERS = 503;
 
 /** The server wants at least two heartbeats within a request's life. */
-function heartbeatMs(expiresMs: number): number {
+function defaultHeartbeatMs(expiresMs: number): number {
   return Math.max(100, Math.floor(expiresMs / 3));
 }
 
@@ -193,5 +296,9 @@ function heartbeatMs(expiresMs: number): number {
 function isPassing(description: string): boolean {
   const text = description.toLowerCase();
   return text.startsWith("exceeded") || text.includes("leadership change") ||
-    text.includes("shutdown") || text.includes("message size exceeds");
+    text.includes("shutdown") || isTooLarge(text);
+}
+
+function isTooLarge(description: string): boolean {
+  return description.toLowerCase().includes("message size exceeds");
 }

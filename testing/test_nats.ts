@@ -217,7 +217,7 @@ class RunningTestNats implements TestNats {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.client.close().finally(this.#closeServer);
+    this.#closing ??= this.client.close().then(() => {}).finally(this.#closeServer);
     return this.#closing;
   }
 

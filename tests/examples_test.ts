@@ -5,6 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { connect } from "../client/connect.ts";
 import { NatsServer } from "../testing/nats_server.ts";
 import { type ProgramExit, spawnProgram } from "../testing/spawn_program.ts";
 
@@ -72,4 +73,69 @@ describe("examples", { skip }, () => {
       await rm(folder, { recursive: true, force: true });
     }
   });
+
+  test("02 to 07 do what they say", async () => {
+    const server = await NatsServer.start();
+    try {
+      const env = { NATS_URL: server.url, COUNT: "3", INTERVAL_MS: "1" };
+      for (const [name, expected] of printed) {
+        const { code, stdout, stderr } = await run(`examples/${name}.ts`, [], env);
+        assert.equal(code, 0, `${name}: ${stderr}`);
+        for (const text of expected) assert.match(stdout, text, name);
+      }
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("03 publishes every reading once through a restart of the server", async () => {
+    const server = await NatsServer.start();
+    const env = { NATS_URL: server.url, COUNT: "40", INTERVAL_MS: "20" };
+    const program = spawnProgram(path("examples/03_resilient_publisher.ts"), [], { env });
+    try {
+      await program.waitForLine(/^10: stored/);
+      await server.kill();
+      await program.waitForLine(/connected -> reconnecting/);
+      await server.restart();
+      assert.equal((await program.exit).code, 0, program.stderr.join("\n"));
+      const client = await connect({ servers: server.url });
+      try {
+        assert.equal((await client.streams.info("TELEMETRY")).messages, 40);
+      } finally {
+        await client.close();
+      }
+    } finally {
+      await program.close();
+      await server.close();
+    }
+  });
+
+  test("04 is configured by the environment, and ends in order on SIGTERM", {
+    skip: process.platform === "win32",
+  }, async () => {
+    const auth = { user: "ann", pass: "swordfish" };
+    const server = await NatsServer.start({ auth });
+    const env = { NATS_URL: server.url, NATS_USER: "ann", NATS_PASSWORD: "swordfish" };
+    const program = spawnProgram(path("examples/04_config_from_env.ts"), [], { env });
+    try {
+      await program.waitForLine(/^ready/);
+      program.kill("SIGTERM");
+      assert.deepEqual(await program.exit, { code: 0, signal: null });
+      const stdout = program.stdout.join("\n");
+      assert.match(stdout, /stopping\nclosed$/);
+      assert.ok(!stdout.includes("swordfish"), "the password is shown");
+    } finally {
+      await program.close();
+      await server.close();
+    }
+  });
 });
+
+/** What the programs print that end by themselves. */
+const printed: readonly (readonly [string, readonly RegExp[]])[] = [
+  ["02_request_reply", [/^4 ACME cost 50$/m, /^refused: .*no such symbol: NONE/m, /^served 1 /m]],
+  ["03_resilient_publisher", [/^1: stored in TELEMETRY$/m, /^3: stored/m]],
+  ["05_custom_logger", [/"category":"jsflow\.client".*cannot stand/]],
+  ["06_dependency_injection", [/^started: connected\ndid the dishes\nstopped: closed$/]],
+  ["07_tracing", [/^handling o-1 in trace [0-9a-f]{32}$/m, /name: "process orders\.\{region\}"/]],
+];

@@ -1,0 +1,177 @@
+// What the client costs: publishing, requests, stream publishing and consuming through jsflow and
+// through raw nats.js, on one server, in interleaved rounds: deno task bench client
+//
+// "traced" is jsflow with contexts in the headers and no OpenTelemetry SDK; "jsflow" has tracing
+// and metrics switched off, as raw nats.js has neither.
+import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { connect as rawConnect } from "@nats-io/transport-node";
+import { bytes, type Client, connect, endpoint, subject } from "@x/jsflow";
+import { NatsServer } from "@x/jsflow/testing";
+import process from "node:process";
+import { median, range } from "./_statistics.ts";
+
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+const SCALE = Number(process.env.BENCH_SCALE ?? 1);
+const PAYLOAD = new Uint8Array(128).fill(120);
+const IN_FLIGHT = 256;
+
+/** Does a number of operations, and resolves when the server has answered all of them. */
+type Run = (count: number) => Promise<void>;
+
+interface Contest {
+  readonly what: string;
+  readonly count: number;
+  readonly raw: Run;
+  readonly jsflow: (client: Client) => Run;
+}
+
+const Plain = subject("bench.plain", bytes());
+const Stored = subject("bench.stored", bytes());
+const Echo = endpoint("bench.echo", { request: bytes(), reply: bytes() });
+
+function contests(nc: NatsConnection): Contest[] {
+  const js = jetstream(nc);
+  return [
+    {
+      what: "publish",
+      count: 200_000,
+      raw: async (count) => {
+        for (let n = 0; n < count; n++) {
+          nc.publish("bench.plain", PAYLOAD);
+          if (n % 1_000 === 0) await nc.flush();
+        }
+        await nc.flush();
+      },
+      jsflow: (client) => async (count) => {
+        for (let n = 0; n < count; n++) {
+          await client.publish(Plain, PAYLOAD);
+          if (n % 1_000 === 0) await client.connection.flush();
+        }
+        await client.connection.flush();
+      },
+    },
+    {
+      what: "request, 32 at a time",
+      count: 20_000,
+      raw: (count) =>
+        atATime(32, count, async () => void await nc.request("bench.raw_echo", PAYLOAD)),
+      jsflow: (client) => (count) =>
+        atATime(32, count, async () => void await client.request(Echo, PAYLOAD)),
+    },
+    {
+      what: `publish to a stream, ${IN_FLIGHT} in flight`,
+      count: 40_000,
+      raw: (count) =>
+        atATime(IN_FLIGHT, count, async () => void await js.publish("bench.stored", PAYLOAD)),
+      jsflow: (client) => async (count) => {
+        const publisher = await client.createPublisher({ maxMessages: IN_FLIGHT });
+        const acks: Promise<unknown>[] = [];
+        for (let n = 0; n < count; n++) {
+          acks.push(publisher.publish(Stored, PAYLOAD));
+          if (acks.length === IN_FLIGHT * 4) await Promise.all(acks.splice(0));
+        }
+        await Promise.all(acks);
+        await publisher.close();
+      },
+    },
+    {
+      what: "consume and ack",
+      count: 40_000,
+      raw: (count) => rawConsume(nc, count),
+      jsflow: (client) => (count) => consume(client, count),
+    },
+  ];
+}
+
+async function atATime(concurrent: number, count: number, once: () => Promise<void>) {
+  let left = count;
+  await Promise.all(Array.from({ length: concurrent }, async () => {
+    while (left-- > 0) await once();
+  }));
+}
+
+async function rawConsume(nc: NatsConnection, count: number): Promise<void> {
+  const jsm = await jetstreamManager(nc);
+  const settings = { ack_policy: AckPolicy.Explicit, max_ack_pending: 2_000 };
+  const { name } = await jsm.consumers.add("BENCH", settings);
+  const consumer = await jetstream(nc).consumers.get("BENCH", name);
+  const messages = await consumer.consume({ max_messages: 1_000 });
+  let left = count;
+  for await (const message of messages) {
+    message.ack();
+    if (--left === 0) break;
+  }
+  await nc.flush();
+  await consumer.delete();
+}
+
+async function consume(client: Client, count: number): Promise<void> {
+  let left = count;
+  const done = Promise.withResolvers<void>();
+  const consumption = await client.consume(
+    Stored,
+    { stream: "BENCH", maxMessages: 1_000, confirmAcks: false, maxAckPending: 2_000 },
+    () => {
+      if (--left === 0) done.resolve();
+    },
+  );
+  await done.promise;
+  await client.connection.flush();
+  await consumption.stop();
+}
+
+async function perSecond(run: Run, count: number): Promise<number> {
+  const begin = performance.now();
+  await run(count);
+  return count / ((performance.now() - begin) / 1000);
+}
+
+function line(name: string, rates: readonly number[], base: readonly number[]): string {
+  const ratio = Math.floor(median(rates) / median(base) * 1000) / 1000;
+  const shown = `${Math.round(median(rates)).toLocaleString("en")}/s`;
+  const { least, most } = range(rates);
+  const spread = `${Math.round(least).toLocaleString("en")}-${
+    Math.round(most).toLocaleString("en")
+  }`;
+  return `  ${name.padEnd(7)} ${shown.padStart(12)} (${spread})  ${ratio.toFixed(3)} of raw`;
+}
+
+async function main(): Promise<void> {
+  const server = await NatsServer.start();
+  const nc = await rawConnect({ servers: server.url });
+  const off = { tracing: false, metrics: false };
+  const jsflow = await connect({ servers: server.url, telemetry: off });
+  const traced = await connect({ servers: server.url });
+  try {
+    const jsm = await jetstreamManager(nc);
+    await jsm.streams.add({ name: "BENCH", subjects: ["bench.stored"] });
+    nc.subscribe("bench.plain", { callback: () => {} });
+    nc.subscribe("bench.raw_echo", {
+      callback: (_error, message) => void message.respond(message.data),
+    });
+    await jsflow.serve(Echo, { concurrency: 64 }, (request) => request);
+    for (const { what, count, raw, jsflow: ours } of contests(nc)) {
+      const runs = { raw, jsflow: ours(jsflow), traced: ours(traced) };
+      const rates: Record<keyof typeof runs, number[]> = { raw: [], jsflow: [], traced: [] };
+      const scaled = Math.round(count * SCALE);
+      for (const run of Object.values(runs)) await run(Math.ceil(scaled / 10)); // warm-up
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const name of ["raw", "jsflow", "traced"] as const) {
+          rates[name].push(await perSecond(runs[name], scaled));
+        }
+      }
+      console.log(`${what}: median of ${ROUNDS} rounds of ${scaled}`);
+      for (const name of ["raw", "jsflow", "traced"] as const) {
+        console.log(line(name, rates[name], rates.raw));
+      }
+    }
+  } finally {
+    await jsflow.close();
+    await traced.close();
+    await nc.close();
+    await server.close();
+  }
+}
+
+await main();

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import { test } from "node:test";
+import { NatsServer } from "../testing/nats_server.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import type { Client } from "./client.ts";
+import { connect } from "./connect.ts";
+import type { ConnectOptions } from "./connect_options.ts";
+import { ConnectionTimeoutError, NotConnectedError } from "./connection_errors.ts";
+import { type ClientCore, coreOf, type GuardOptions } from "./core.ts";
+
+const LONG = { timeoutMs: 20_000 };
+const QUICK = { reconnect: { initialMs: 20, maxMs: 50 } } as const;
+const never = () => new Promise<never>(() => {});
+
+interface Ground {
+  readonly server: NatsServer;
+  readonly client: Client;
+  readonly core: ClientCore;
+}
+
+async function withCore(
+  options: ConnectOptions,
+  use: (ground: Ground) => Promise<void>,
+): Promise<void> {
+  const server = await NatsServer.start();
+  try {
+    const client = await connect({ servers: server.url, ...QUICK, ...options });
+    try {
+      await use({ server, client, core: coreOf(client) });
+    } finally {
+      await client.close({ graceMs: 0 });
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+async function lose({ server, client }: Ground): Promise<void> {
+  await server.kill();
+  await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+}
+
+async function regain({ server, client }: Ground): Promise<void> {
+  await server.restart();
+  await client.waitForConnection({ timeoutMs: 10_000 });
+}
+
+function fails(core: ClientCore, error: unknown, options: Partial<GuardOptions> = {}) {
+  return core.guard("try", { ...LONG, ...options }, () => Promise.reject(error));
+}
+
+test("guard: the value, the translated error, the time-out, the reason", async () => {
+  await withCore({}, async ({ core }) => {
+    assert.equal(await core.guard("try", LONG, () => Promise.resolve(5)), 5);
+    await assert.rejects(fails(core, new Error("odd")), {
+      code: "nats",
+      message: /cannot try: odd/,
+    });
+    await assert.rejects(fails(core, new TypeError("bad")), TypeError);
+    const late = core.guard("try", { timeoutMs: 20 }, never);
+    await assert.rejects(late, { code: "timeout", message: /cannot try: no answer within 20 ms/ });
+    const { signal } = new AbortController();
+    await core.guard("try", { ...LONG, signal }, () => Promise.resolve());
+    assert.equal(getEventListeners(signal, "abort").length, 0);
+    const controller = new AbortController();
+    const aborted = core.guard("try", { ...LONG, signal: controller.signal }, never);
+    controller.abort(new Error("enough"));
+    await assert.rejects(aborted, /enough/);
+  });
+});
+
+test("without a connection everything fails at once, by default", async () => {
+  await withCore({}, async (ground) => {
+    const { client, core } = ground;
+    await lose(ground);
+    const expected = { code: "not_connected", message: /cannot publish: the connection is lost/ };
+    assert.throws(() => core.check("publish"), expected);
+    await assert.rejects(core.ready("publish", LONG), expected);
+    await assert.rejects(core.guard("publish", LONG, () => assert.fail("ran")), NotConnectedError);
+    await assert.rejects(client.manager(), NotConnectedError);
+    await regain(ground);
+    core.check("publish");
+    await core.ready("publish", LONG);
+    await client.manager();
+  });
+});
+
+test("work under way is given up with the connection, when it asked for that", async () => {
+  await withCore({}, async (ground) => {
+    const { core } = ground;
+    let inner: AbortSignal | undefined;
+    const hasty = core.guard("publish to s", { ...LONG, failOnDisconnect: true }, (signal) => {
+      inner = signal;
+      return never();
+    });
+    const told = assert.rejects(hasty, (error) => {
+      assert.ok(error instanceof NotConnectedError);
+      assert.match(error.message, /cannot publish to s: .* may have been done or not/);
+      return true;
+    });
+    const patient = core.guard("wait", { timeoutMs: 600 }, never);
+    const timedOut = assert.rejects(patient, { code: "timeout" });
+    await lose(ground);
+    await told;
+    assert.ok(inner?.aborted);
+    await timedOut;
+  });
+});
+
+test("operations wait for the connection when the caller chose so, and keep their order", async () => {
+  await withCore({ offline: {} }, async (ground) => {
+    const { core } = ground;
+    await lose(ground);
+    const order: string[] = [];
+    const late: Promise<void>[] = [];
+    const publish = async (name: string) => {
+      await core.ready(name, LONG);
+      order.push(name);
+    };
+    const request = (name: string) =>
+      core.guard(name, LONG, () => {
+        order.push(name);
+        return Promise.resolve();
+      });
+    // As soon as the connection is back, somebody else comes along.
+    ground.client.onEvent((event) => {
+      if (event.type !== "status" || event.status !== "connected") return;
+      assert.throws(() => core.check("overtake"), /others that waited for the connection go first/);
+      late.push(publish("5"), request("6"));
+    });
+    const waiting = [publish("1"), request("2"), publish("3"), request("4")];
+    await regain(ground);
+    await Promise.all(waiting);
+    assert.equal(late.length, 2);
+    await Promise.all(late);
+    assert.deepEqual(order, ["1", "2", "3", "4", "5", "6"]);
+    await waitUntil(() => {
+      core.check("publish");
+      return true;
+    }, { what: "nobody waits any more" });
+  });
+});
+
+test("waiting ends at the bound, at the time limit, by the signal and by close", async () => {
+  await withCore({ offline: { maxMessages: 2, maxBytes: 100 } }, async (ground) => {
+    const { client, core } = ground;
+    await lose(ground);
+    await assert.rejects(core.ready("publish", { ...LONG, bytes: 101 }), { code: "buffer_full" });
+    const controller = new AbortController();
+    const waits = [
+      core.ready("publish", { ...LONG, signal: controller.signal }),
+      core.guard("ask", { timeoutMs: 30 }, () => assert.fail("ran")),
+    ];
+    const ends = [
+      assert.rejects(waits[0]!, /enough/),
+      assert.rejects(waits[1]!, (error) => error instanceof ConnectionTimeoutError),
+    ];
+    await assert.rejects(core.ready("publish", LONG), { code: "buffer_full" });
+    controller.abort(new Error("enough"));
+    await Promise.all(ends);
+    const last = assert.rejects(core.ready("publish", LONG), { code: "connection_closed" });
+    await client.close();
+    await last;
+    assert.equal(getEventListeners(controller.signal, "abort").length, 0);
+  });
+});
+
+test("one time limit bounds waiting and work together", async () => {
+  await withCore({ offline: {} }, async (ground) => {
+    await lose(ground);
+    const startedAt = performance.now();
+    let begunAt = 0;
+    const asked = ground.core.guard("ask", { timeoutMs: 3_000 }, () => {
+      begunAt = performance.now();
+      return never();
+    });
+    const ended = assert.rejects(asked, { code: "timeout" });
+    await regain(ground);
+    await ended;
+    const workedMs = performance.now() - begunAt;
+    assert.ok(begunAt > startedAt && workedMs < 3_000, `worked for ${workedMs} ms`);
+  });
+});

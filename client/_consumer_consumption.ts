@@ -1,0 +1,339 @@
+import { getLogger } from "@logtape/logtape";
+import type { ConsumerInfo } from "@nats-io/jetstream";
+import { effectiveConfig } from "./_consumer_config.ts";
+import type { ConsumedMessage } from "./_consumer_message.ts";
+import { ConsumerProgress } from "./_consumer_progress.ts";
+import { ConsumerRecovery } from "./_consumer_recovery.ts";
+import { MessageRunner } from "./_consumer_runner.ts";
+import type { ConsumerSettings } from "./_consumer_settings.ts";
+import { deleteConsumer, findConsumer, type FoundConsumer } from "./_consumer_setup.ts";
+import { SettlementDesk } from "./_settlement.ts";
+import { serverOf } from "./_stream_api.ts";
+import type { ConsumerEvent } from "./client_event.ts";
+import type { ConsumeHandler } from "./consume_options.ts";
+import {
+  type Consumption,
+  type ConsumptionDrainOptions,
+  type ConsumptionStats,
+  type ConsumptionStatus,
+  DEFAULT_GRACE_MS,
+} from "./consumption.ts";
+import { type Abandoned, ABORT_GRACE_MS, type ClientCore } from "./core.ts";
+import { untilAborted } from "./deadline.ts";
+import type { StreamDelivery } from "./delivery.ts";
+import { PullLoop } from "./pull_loop.ts";
+import { translateError } from "./translate_error.ts";
+import { checkDurationMs, checkOptions } from "./validate.ts";
+
+const logger = getLogger(["jsflow", "client"]);
+
+/** For the last words to the server. */
+const FAREWELL_MS = 2_000;
+/** Requests live so long at the server; silence is noticed by missed heartbeats, not by this. */
+const EXPIRES_MS = 30_000;
+
+/** What a consumption is made of. */
+export interface RunningConsumptionOptions<T, K extends string> {
+  readonly core: ClientCore;
+  readonly settings: ConsumerSettings<T, K>;
+  readonly found: FoundConsumer;
+  readonly handler: ConsumeHandler<T, K>;
+  /** Called once, when it has ended. */
+  readonly onEnd: () => void;
+}
+
+/** The one implementation of {@link Consumption}. */
+export class RunningConsumption<T, K extends string> implements Consumption {
+  readonly stream: string;
+  readonly name: string;
+  readonly isDurable: boolean;
+  readonly closed: Promise<unknown>;
+  readonly #options: RunningConsumptionOptions<T, K>;
+  readonly #desk: SettlementDesk<ConsumedMessage<T, K>>;
+  readonly #runner: MessageRunner<T, K>;
+  readonly #loop: PullLoop;
+  readonly #recovery: ConsumerRecovery;
+  readonly #close: (cause: unknown) => void;
+  readonly #graceOver = new AbortController();
+  #status: ConsumptionStatus = "running";
+  #quieting: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
+  #abandoned = 0;
+
+  constructor(options: RunningConsumptionOptions<T, K>) {
+    this.#options = options;
+    const { core, found, handler, settings } = options;
+    this.stream = found.stream;
+    this.name = found.info.name;
+    this.isDurable = settings.name !== undefined;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    this.closed = promise;
+    this.#close = resolve;
+    const progress = new ConsumerProgress();
+    progress.reset(found.info);
+    const onError = (error: unknown, message?: ConsumedMessage<T, K>) =>
+      this.#report(error, message);
+    this.#desk = new SettlementDesk<ConsumedMessage<T, K>>({
+      core,
+      progress,
+      confirmAcks: settings.confirmAcks,
+      effective: effectiveConfig(found.info.config),
+      onError,
+    });
+    const onRelease = (bytes: number) => this.#loop.release(bytes);
+    this.#runner = new MessageRunner({
+      core,
+      settings,
+      desk: this.#desk,
+      handler,
+      onRelease,
+      onError,
+    });
+    this.#loop = this.#createLoop(progress);
+    this.#recovery = new ConsumerRecovery({
+      core,
+      settings: settings as unknown as ConsumerSettings<unknown, never>,
+      found,
+      progress,
+      onRestored: () => this.#pull(),
+      onEvent: (what, detail) => this.#tell(what, detail),
+      onReplaced: (info) => this.#replaced(info, progress),
+      onError: (error) => this.#report(error),
+      onFatal: (error) => void this.#end(error, DEFAULT_GRACE_MS),
+    });
+  }
+
+  get status(): ConsumptionStatus {
+    return this.#status;
+  }
+
+  /** Begins to pull. */
+  begin(): void {
+    this.#pull();
+  }
+
+  /** The connection is back: the server has forgotten the requests. */
+  renew(): void {
+    if (this.#status !== "running" || this.#recovery.hurry()) return;
+    this.#pull();
+  }
+
+  pause(): void {
+    if (this.#status !== "running") return;
+    this.#status = "paused";
+    void this.#quiet();
+  }
+
+  resume(): void {
+    if (this.#status !== "paused") return;
+    this.#status = "running";
+    this.#quieting = undefined;
+    this.#runner.open();
+    if (!this.#recovery.hurry()) this.#pull();
+  }
+
+  async drain(options?: ConsumptionDrainOptions): Promise<void> {
+    const { graceMs = DEFAULT_GRACE_MS } = checkOptions<ConsumptionDrainOptions>("drain", options, [
+      "graceMs",
+    ]);
+    checkDurationMs("drain: graceMs", graceMs);
+    await this.#end(undefined, graceMs);
+  }
+
+  async stop(): Promise<void> {
+    await this.#end(undefined, 0);
+  }
+
+  /** Ends it as `stop` does, with the reason of a signal for the handlers. */
+  async abort(reason: unknown): Promise<void> {
+    this.#graceOver.abort(reason);
+    await this.#end(undefined, 0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
+  }
+
+  get stats(): ConsumptionStats {
+    const { active, counts, queued } = this.#runner;
+    return { ...counts, ...this.#desk.counts, active, queued };
+  }
+
+  /** Takes nothing new; never throws. */
+  quiesce(): void {
+    if (this.#status === "running") this.#status = "paused";
+    void this.#quiet();
+  }
+
+  /** Ends it until the signal aborts; tells how many handlers were left. */
+  async release(signal: AbortSignal): Promise<readonly Abandoned[]> {
+    const over = () => this.#graceOver.abort(signal.reason);
+    if (signal.aborted) over();
+    else signal.addEventListener("abort", over, { once: true });
+    await this.#end(undefined, undefined);
+    signal.removeEventListener("abort", over);
+    if (this.#abandoned === 0) return [];
+    return [{ what: `consumer ${this.name} of ${this.stream}`, count: this.#abandoned }];
+  }
+
+  #createLoop(progress: ConsumerProgress): PullLoop {
+    const { core, settings } = this.#options;
+    const { maxBytes, maxMessages, pullHeartbeatMs } = settings;
+    const loop: PullLoop = new PullLoop({
+      connection: core.connection,
+      jetstream: core.jetstream,
+      stream: this.stream,
+      consumer: this.name,
+      capacity: maxMessages,
+      maxBytes,
+      expiresMs: Math.max(EXPIRES_MS, pullHeartbeatMs * 3),
+      heartbeatMs: pullHeartbeatMs,
+      onMessage: (delivery) => this.#receive(delivery, progress),
+      onTrouble: (trouble, detail) => this.#recovery.trouble(trouble, detail),
+      onNotice: (description) => this.#recovery.notice(description),
+      onServed: () => this.#recovery.served(),
+    });
+    return loop;
+  }
+
+  #pull(): void {
+    if (this.#status !== "running") return;
+    try {
+      this.#loop.start();
+    } catch (error) {
+      // The connection is closed or drains: what its owner wants, or the end.
+      const cause = translateError(error, `consume from ${this.stream}`);
+      if (!this.#options.core.connection.isDraining()) void this.#end(cause, DEFAULT_GRACE_MS);
+    }
+  }
+
+  #receive(delivery: StreamDelivery, progress: ConsumerProgress): void {
+    progress.received(delivery, this.#desk.effective.ackPolicy !== "none");
+    this.#runner.accept(delivery, this.#loop.lastHeard);
+  }
+
+  /** What the old consumer delivered, the new one delivers again. */
+  #replaced(info: ConsumerInfo, progress: ConsumerProgress): void {
+    progress.reset(info);
+    this.#desk.effective = effectiveConfig(info.config);
+    this.#runner.replaced();
+  }
+
+  /** Stops pulling; what is on its way or waits for a handler goes back at once. */
+  #quiet(): Promise<void> {
+    this.#quieting ??= (async () => {
+      this.#runner.shut();
+      // The requests go first, or the server would answer them with what is given back.
+      const drained = this.#loop.drain();
+      if (!this.#forgetsRequests()) await within(FAREWELL_MS, this.#remindServer());
+      this.#runner.giveBack();
+      await drained.catch((error) => logger.debug("drain: {error}", { error }));
+    })();
+    return this.#quieting;
+  }
+
+  /** Whether the server takes no request into account that nobody waits for any more. */
+  #forgetsRequests(): boolean {
+    const { core } = this.#options;
+    return core.connection.info === undefined || serverOf(core).supports("consumer_filters");
+  }
+
+  /**
+   * Servers of the 2.9 line take the next message off for such a request and lose it until its ack
+   * wait is over. Asked about the consumer, they look through its requests.
+   */
+  async #remindServer(): Promise<void> {
+    await findConsumer(this.#options.core, { stream: this.stream, consumer: this.name });
+  }
+
+  /** Without `graceMs` the grace lasts until it is said to be over. */
+  #end(cause: unknown, graceMs: number | undefined): Promise<void> {
+    if (graceMs === 0) this.#overdue();
+    this.#ending ??= this.#finish(cause, graceMs);
+    return this.#ending;
+  }
+
+  #overdue(): void {
+    this.#graceOver.abort(new DOMException("The consumption was stopped", "AbortError"));
+  }
+
+  async #finish(cause: unknown, graceMs: number | undefined): Promise<void> {
+    this.#status = "draining";
+    const timer = graceMs ? setTimeout(() => this.#overdue(), graceMs) : undefined;
+    const recovered = this.#recovery.close();
+    const quiet = within(FAREWELL_MS, this.#quiet());
+    await this.#finishHandlers();
+    await quiet;
+    clearTimeout(timer);
+    await this.#farewell();
+    await recovered;
+    this.#status = "closed";
+    this.#options.onEnd();
+    this.#tell("stopped", cause === undefined ? "it was told to" : String(cause));
+    this.#close(cause);
+  }
+
+  async #finishHandlers(): Promise<void> {
+    const { signal } = this.#graceOver;
+    try {
+      await this.#runner.idle(signal);
+    } catch {
+      this.#runner.abort(signal.reason);
+      await within(ABORT_GRACE_MS, this.#runner.idle(new AbortController().signal));
+    }
+    this.#abandoned = this.#runner.abandon(); // none, as a rule; its timer ends as well
+  }
+
+  /** A consumer of its own goes; its acks and others' have gone when the server answers. */
+  async #farewell(): Promise<void> {
+    const { core } = this.#options;
+    const target = { stream: this.stream, consumer: this.name };
+    this.#desk.flush();
+    const words = this.isDurable ? core.connection.flush() : deleteConsumer(core, target);
+    await within(FAREWELL_MS, words);
+  }
+
+  #tell(what: ConsumerEvent["what"], detail: string): void {
+    const { core, settings } = this.#options;
+    const event: ConsumerEvent = {
+      type: "consumer",
+      stream: this.stream,
+      consumer: this.name,
+      what,
+      detail,
+    };
+    logger.debug("consumer {consumer} of {stream}: {what}: {detail}", { ...event });
+    core.emit(event);
+    this.#call(() => settings.onRecovery?.(event));
+  }
+
+  #report(error: unknown, message?: ConsumedMessage<T, K>): void {
+    const { onError } = this.#options.settings;
+    if (onError !== undefined) return this.#call(() => onError(error, message));
+    logger.warn("consumer {consumer} of {stream}: {error}", {
+      consumer: this.name,
+      stream: this.stream,
+      sequence: message?.sequence,
+      error,
+    });
+  }
+
+  /** A callback that throws, or rejects, must not end the consumption. */
+  #call(callback: () => unknown): void {
+    const complain = (error: unknown) => logger.error("a callback failed: {error}", { error });
+    try {
+      const result = callback();
+      if (result instanceof Promise) result.catch(complain);
+    } catch (error) {
+      complain(error);
+    }
+  }
+}
+
+/** Waits for a promise, but not longer than `ms`; how it ends is of no interest. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  await untilAborted(promise, controller.signal).catch(() => {});
+  clearTimeout(timer);
+}

@@ -1,0 +1,243 @@
+import type { ConsumerInfo } from "@nats-io/jetstream";
+import type { ConsumerProgress } from "./_consumer_progress.ts";
+import type { ConsumerSettings } from "./_consumer_settings.ts";
+import { findConsumer, type FoundConsumer, makeConsumer, settleDrift } from "./_consumer_setup.ts";
+import { ensureStreamFor } from "./auto_create.ts";
+import type { ConsumerEvent } from "./client_event.ts";
+import { systemClock } from "./clock.ts";
+import type { ClientCore } from "./core.ts";
+import { isJsflowError, JsflowError } from "./errors.ts";
+import type { PullTrouble } from "./pull_loop.ts";
+import { retryDelayMs, type RetryPolicy } from "./retry_policy.ts";
+import { streamInfo } from "./streams.ts";
+
+/** Pauses between looks at a consumer that can't be had; the first look is at once. */
+const BACKOFF: RetryPolicy = {
+  attempts: Infinity,
+  initialMs: 1_000,
+  factor: 2,
+  maxMs: 30_000,
+};
+
+/**
+ * Before a missing stream is made again or given up. Right after a restart of the server it may only
+ * not be loaded yet, and servers of the 2.9 line are not done when they say that it is deleted: one
+ * made at once may never deliver anything.
+ */
+const CONFIRM_MS = 250;
+
+/** What a recovery is made of. */
+export interface ConsumerRecoveryOptions {
+  readonly core: ClientCore;
+  readonly settings: ConsumerSettings<unknown, never>;
+  readonly found: FoundConsumer;
+  readonly progress: ConsumerProgress;
+  /** Pulls again, unless it is not to pull. */
+  readonly onRestored: () => void;
+  readonly onEvent: (what: ConsumerEvent["what"], detail: string) => void;
+  /** The consumer is another one now: what the old one delivered comes again. */
+  readonly onReplaced: (info: ConsumerInfo) => void;
+  /** Told what stands in the way. */
+  readonly onError: (error: unknown) => void;
+  /** No recovery is possible, or none is wanted. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Finds out what became of a consumer, makes it again where it is gone, and has it pulled again. */
+export class ConsumerRecovery {
+  readonly #options: ConsumerRecoveryOptions;
+  readonly #stream: string;
+  readonly #consumer: string;
+  readonly #closed = new AbortController();
+  #streamCreated: number;
+  #created: string;
+  #leader: string | undefined;
+  #failures = 0;
+  #isServed = true;
+  #isLost = false;
+  #work: Promise<void> | undefined;
+  #pause: AbortController | undefined;
+
+  constructor(options: ConsumerRecoveryOptions) {
+    this.#options = options;
+    const { info, stream, streamCreated } = options.found;
+    this.#stream = stream;
+    this.#consumer = info.name;
+    this.#streamCreated = streamCreated;
+    this.#created = String(info.created);
+    this.#leader = info.cluster?.leader;
+  }
+
+  /** The loop rests and wants to know what is wrong. */
+  trouble(trouble: PullTrouble, detail: string): void {
+    const { core, onError, onEvent } = this.#options;
+    if (this.#closed.signal.aborted) return;
+    core.telemetry.count("fetchErrors");
+    this.#failures = this.#isServed ? 0 : this.#failures + 1;
+    this.#isServed = false;
+    if (trouble === "silent") onEvent("missed_heartbeats", detail);
+    if (trouble === "refused") onError(this.#refusal(detail));
+    this.#work ??= this.#run().finally(() => this.#work = undefined);
+  }
+
+  /** The server ended a request, but goes on to serve the consumer. */
+  notice(description: string): void {
+    if (!/leadership change/i.test(description)) return;
+    this.#options.onEvent("leader_changed", description);
+  }
+
+  /** The server serves the consumer. */
+  served(): void {
+    const wasServed = this.#isServed;
+    this.#isServed = true;
+    this.#failures = 0;
+    if (!wasServed) this.#options.onEvent("recovered", "the server delivers again");
+  }
+
+  /** The connection is back: no reason to wait longer. Returns whether a recovery is under way. */
+  hurry(): boolean {
+    this.#pause?.abort();
+    return this.#work !== undefined;
+  }
+
+  /** Gives up. */
+  async close(): Promise<void> {
+    this.#closed.abort(new Error("the consumption ends"));
+    this.#pause?.abort();
+    await this.#work;
+  }
+
+  #refusal(detail: string): JsflowError {
+    const what = `cannot pull from consumer ${this.#consumer} of ${this.#stream}`;
+    return /message size exceeds/i.test(detail)
+      ? new JsflowError("payload_too_large", `${what}: the next message exceeds maxBytes; raise it`)
+      : new JsflowError("nats", `${what}: ${detail}`);
+  }
+
+  async #run(): Promise<void> {
+    const { core, onError, onFatal } = this.#options;
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      await this.#sleep();
+      if (signal.aborted) return;
+      try {
+        await this.#restore();
+        if (!signal.aborted) this.#options.onRestored();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#isFatal(error)) return onFatal(error);
+        this.#failures++;
+        core.telemetry.count("fetchErrors");
+        onError(error);
+      }
+    }
+  }
+
+  #isFatal(error: unknown): boolean {
+    const codes = [
+      "config_drift",
+      "connection_closed",
+      "consumer_not_found",
+      "stream_not_found",
+      "unsupported",
+    ] as const;
+    return error instanceof TypeError || codes.some((code) => isJsflowError(error, code));
+  }
+
+  async #sleep(): Promise<void> {
+    const delayMs = this.#failures === 0
+      ? 0
+      : retryDelayMs(BACKOFF, this.#failures, Math.random) ?? 0;
+    if (delayMs === 0) return;
+    const pause = this.#pause = new AbortController();
+    await systemClock.sleep(delayMs, pause.signal).catch(() => {});
+    this.#pause = undefined;
+  }
+
+  async #restore(): Promise<void> {
+    const { core, onEvent } = this.#options;
+    const { signal } = this.#closed;
+    const target = { stream: this.#stream, consumer: this.#consumer, signal };
+    const info = await this.#findConsumer();
+    if (info === undefined) return await this.#replace();
+    this.#isLost = false;
+    if (String(info.created) !== this.#created) {
+      const settled = await settleDrift(core, { ...this.#options.settings, signal }, info);
+      this.#streamCreated = (await streamInfo(core, target.stream, { signal })).created.getTime();
+      return this.#adopt(settled, "somebody made it again");
+    }
+    const leader = info.cluster?.leader;
+    if (leader !== undefined && leader !== this.#leader) {
+      if (this.#leader !== undefined) onEvent("leader_changed", `the leader is ${leader}`);
+      this.#leader = leader;
+    }
+  }
+
+  /** Undefined when there is no consumer, and maybe no stream either. */
+  async #findConsumer(): Promise<ConsumerInfo | undefined> {
+    const { core } = this.#options;
+    const { signal } = this.#closed;
+    try {
+      return await findConsumer(core, { stream: this.#stream, consumer: this.#consumer, signal });
+    } catch (error) {
+      if (isJsflowError(error, "stream_not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  async #replace(): Promise<void> {
+    const { core, onEvent, progress, settings } = this.#options;
+    const { signal } = this.#closed;
+    const [stream, consumer] = [this.#stream, this.#consumer];
+    const created = await this.#ensureStream();
+    if (!this.#isLost) onEvent("lost", `there is no consumer ${consumer} any more`);
+    this.#isLost = true;
+    if (settings.onGone === "fail") {
+      throw new JsflowError(
+        "consumer_not_found",
+        `cannot go on with consumer ${consumer} of ${stream}: it was deleted`,
+      );
+    }
+    const isSameStream = created === this.#streamCreated;
+    // In a stream that was made again everything is new.
+    const startAt = this.#mayResume ? isSameStream ? progress.resumeAt : 1 : undefined;
+    const info = await makeConsumer(core, settings, { stream, consumer, startAt, signal });
+    this.#streamCreated = created;
+    this.#isLost = false;
+    const where = startAt === undefined ? "as its options say" : `from message ${startAt} on`;
+    this.#adopt(info, `it was made again, ${where}`);
+  }
+
+  get #mayResume(): boolean {
+    const { deliver, onGone } = this.#options.settings;
+    return onGone === "resume" && deliver !== "last-per-subject";
+  }
+
+  /** Returns when the stream was made, once it is certain that there is one. */
+  async #ensureStream(): Promise<number> {
+    const { core, onEvent, settings } = this.#options;
+    const { signal } = this.#closed;
+    try {
+      return (await streamInfo(core, this.#stream, { signal })).created.getTime();
+    } catch (error) {
+      if (!isJsflowError(error, "stream_not_found")) throw error;
+    }
+    if (!this.#isLost) onEvent("lost", `there is no stream ${this.#stream} any more`);
+    this.#isLost = true;
+    await systemClock.sleep(CONFIRM_MS, signal);
+    const { autoCreate, subject } = settings;
+    if (autoCreate !== undefined) {
+      const wanted = { ...autoCreate, stream: this.#stream };
+      return (await ensureStreamFor(core, subject, wanted, { signal })).created.getTime();
+    }
+    return (await streamInfo(core, this.#stream, { signal })).created.getTime();
+  }
+
+  #adopt(info: ConsumerInfo, detail: string): void {
+    this.#created = String(info.created);
+    this.#leader = info.cluster?.leader;
+    this.#options.onReplaced(info);
+    this.#options.onEvent("recreated", detail);
+  }
+}

@@ -1,0 +1,210 @@
+import { checkSize, concreteName, encodeValue } from "./_address.ts";
+import { serverOf } from "./_stream_api.ts";
+import type { StreamAutoCreate } from "./auto_create.ts";
+import type { ClientCore } from "./core.ts";
+import { headerBytes, type MessageHeaders } from "./message_headers.ts";
+import type { NatsHeaders } from "./native.ts";
+import { outgoingHeaders } from "./publish.ts";
+import { type RetryPolicy, validateRetryPolicy } from "./retry_policy.ts";
+import { checkStreamName } from "./stream_name.ts";
+import type { BoundSubject } from "./subject.ts";
+import {
+  checkDurationMs,
+  checkInteger,
+  checkOptions,
+  checkSignal,
+  checkString,
+  describe,
+} from "./validate.ts";
+
+/** What must hold for a stream to take a message; else it refuses with `sequence_conflict`. */
+export interface PublishExpectations {
+  /** The stream that must capture the subject. */
+  readonly stream?: string | undefined;
+  /** The id of the stream's last message. */
+  readonly lastId?: string | undefined;
+  /** The sequence of the stream's last message; 0 for an empty stream. */
+  readonly lastSequence?: number | undefined;
+  /** The sequence of the subject's last message; 0 when it must have none. */
+  readonly lastSubjectSequence?: number | undefined;
+}
+
+/** How one message is published, by a call or a publisher. */
+export interface StreamMessageOptions {
+  /**
+   * Identity of the message: within the stream's duplicate window a second one of the same id is
+   * dropped and acknowledged as a duplicate. Without whitespace at its ends, and without CR, LF and
+   * NUL.
+   * @default none
+   */
+  readonly id?: string | undefined;
+  /** What must hold for the stream to take it. @default nothing */
+  readonly expect?: PublishExpectations | undefined;
+  /** Headers to send along; they are copied. @default none */
+  readonly headers?: MessageHeaders | undefined;
+  /**
+   * Milliseconds after which the stream drops this one message, at least 1,000 and rounded up to
+   * seconds. Needs nats-server 2.11 and a stream with `allowMessageTtl`.
+   * @default as long as the stream keeps messages
+   */
+  readonly ttlMs?: number | undefined;
+  /** Milliseconds that one attempt waits for the ack. @default the client's request timeout, 5000 */
+  readonly timeoutMs?: number | undefined;
+  /** Gives up with the signal's reason when it aborts; the message may be stored all the same. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Tries again when no ack came in time, the connection is lost or JetStream is not available.
+   * Only together with an `id`, without which a second attempt could store the message twice.
+   * @default one attempt
+   */
+  readonly retry?: RetryPolicy | undefined;
+}
+
+/** The names of the options above. */
+export const MESSAGE_KEYS: readonly (keyof StreamMessageOptions)[] = [
+  "id",
+  "expect",
+  "headers",
+  "ttlMs",
+  "timeoutMs",
+  "signal",
+  "retry",
+];
+
+/** A message that is ready to be sent. */
+export interface Publication {
+  /** The subject. */
+  readonly name: string;
+  readonly payload: Uint8Array;
+  readonly headers: NatsHeaders | undefined;
+  /** Payload, headers and subject. */
+  readonly bytes: number;
+  readonly id: string | undefined;
+  readonly stream: string | undefined;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly retry: RetryPolicy | undefined;
+}
+
+/** What a publication is made of. */
+export interface PublicationSource<T> {
+  readonly subject: BoundSubject<T>;
+  readonly value: T;
+  /** Checked for unknown keys already. */
+  readonly options: StreamMessageOptions | undefined;
+  /** Used when the options have none. */
+  readonly timeoutMs: number;
+  /** Retries of messages with an id whose options have none. */
+  readonly retry?: RetryPolicy | undefined;
+  /** Whether the stream is created when it is missing. */
+  readonly autoCreate?: true | StreamAutoCreate | undefined;
+}
+
+/**
+ * Checks and encodes a message, before any I/O.
+ *
+ * @throws {TypeError | RangeError} for a subject, value, header or option that makes no sense.
+ * @throws {JsflowError} `encode_failed`, `invalid_payload`, `payload_too_large`, or `unsupported`
+ * when the server knows no lifetime of messages.
+ */
+export function checkPublication<T>(
+  core: ClientCore,
+  what: string,
+  source: PublicationSource<T>,
+): Publication {
+  const { subject, options } = source;
+  const name = concreteName("publish to", subject);
+  const { codec } = subject;
+  const payload = encodeValue(what, codec, source.value);
+  const { tracing } = core.telemetry;
+  const given = options?.headers;
+  let headers = outgoingHeaders(what, codec.contentType, { headers: given, tracing });
+  if (options !== undefined) {
+    const reserved = reservedHeaders(core, what, options);
+    if (reserved.length > 0) {
+      headers ??= outgoingHeaders(what, codec.contentType, { headers: {}, tracing });
+    }
+    for (const [key, text] of reserved) headers?.set(key, text);
+  }
+  const length = payload.length + headerBytes(headers);
+  checkSize(what, length, core.maxPayloadBytes);
+  return {
+    name,
+    payload,
+    headers,
+    bytes: name.length + length,
+    id: options?.id,
+    stream: options?.expect?.stream,
+    timeoutMs: options?.timeoutMs === undefined
+      ? source.timeoutMs
+      : checkDurationMs(`${what}: timeoutMs`, options.timeoutMs, { min: 1 }),
+    signal: checkSignal(`${what}: signal`, options?.signal),
+    retry: retryOf(what, options) ?? (options?.id === undefined ? undefined : source.retry),
+  };
+}
+
+function retryOf(what: string, options: StreamMessageOptions | undefined): RetryPolicy | undefined {
+  if (options?.retry === undefined) return undefined;
+  validateRetryPolicy(`${what}: retry`, options.retry);
+  if (options.id !== undefined) return options.retry;
+  throw new TypeError(
+    `${what}: retry needs an id, without which a second attempt could store the message twice`,
+  );
+}
+
+/** The headers that carry options. */
+function reservedHeaders(
+  core: ClientCore,
+  what: string,
+  options: StreamMessageOptions,
+): [string, string][] {
+  const { id, expect, ttlMs } = options;
+  const headers: [string, string][] = [];
+  if (id !== undefined) headers.push(["Nats-Msg-Id", checkId(`${what}: id`, id)]);
+  if (expect !== undefined) headers.push(...expectationHeaders(`${what}: expect`, expect));
+  if (ttlMs !== undefined) {
+    // The server counts whole seconds.
+    const max = 100 * 365 * 86_400_000;
+    const seconds = checkDurationMs(`${what}: ttlMs`, ttlMs, { min: 1_000, max }) / 1_000;
+    serverOf(core).require("message_ttl");
+    headers.push(["Nats-TTL", `${Math.ceil(seconds)}s`]);
+  }
+  return headers;
+}
+
+function expectationHeaders(what: string, expect: PublishExpectations): [string, string][] {
+  const { stream, lastId, lastSequence, lastSubjectSequence } = checkOptions(what, expect, [
+    "stream",
+    "lastId",
+    "lastSequence",
+    "lastSubjectSequence",
+  ]);
+  const headers: [string, string][] = [];
+  if (stream !== undefined) {
+    headers.push(["Nats-Expected-Stream", checkStreamName(`${what}.stream`, stream)]);
+  }
+  if (lastId !== undefined) {
+    headers.push(["Nats-Expected-Last-Msg-Id", checkId(`${what}.lastId`, lastId)]);
+  }
+  if (lastSequence !== undefined) {
+    const sequence = checkInteger(`${what}.lastSequence`, lastSequence);
+    headers.push(["Nats-Expected-Last-Sequence", String(sequence)]);
+  }
+  if (lastSubjectSequence !== undefined) {
+    const sequence = checkInteger(`${what}.lastSubjectSequence`, lastSubjectSequence);
+    headers.push(["Nats-Expected-Last-Subject-Sequence", String(sequence)]);
+  }
+  return headers;
+}
+
+const MAX_ID_LENGTH = 4_096;
+
+/** Headers lose whitespace at their ends: ids that differ only there would be the same. */
+function checkId(name: string, value: unknown): string {
+  const id = checkString(name, value, { maxLength: MAX_ID_LENGTH });
+  if (id === id.trim() && !/[\r\n\0]/.test(id) && id.isWellFormed()) return id;
+  throw new TypeError(
+    `${name} must not have whitespace at its ends, CR, LF, NUL or a lone surrogate, got ` +
+      describe(id),
+  );
+}

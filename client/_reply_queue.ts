@@ -1,0 +1,59 @@
+import { JsflowError } from "./errors.ts";
+import type { NatsMessage } from "./native.ts";
+
+/** What the reader of a {@link ReplyQueue} gets: a message, an end with a reason, or none yet. */
+type Ending = { readonly error: Error | undefined };
+
+/** Replies that wait to be read, at most so many, and what ends them. */
+export class ReplyQueue {
+  readonly #maxPending: number;
+  readonly #messages: NatsMessage[] = [];
+  #ending: Ending | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(maxPending: number) {
+    this.#maxPending = maxPending;
+  }
+
+  /** Takes a reply; one too many ends the queue with an error, after those that wait. */
+  push(message: NatsMessage): void {
+    if (this.#ending !== undefined) return;
+    if (this.#messages.length >= this.#maxPending) return this.end(overflow(this.#maxPending));
+    this.#messages.push(message);
+    this.#wake?.();
+  }
+
+  /** Ends it, with an error or normally; the first end counts. */
+  end(error?: Error): void {
+    this.#ending ??= { error };
+    this.#wake?.();
+  }
+
+  /** Forgets what waits: nobody will read it. */
+  clear(): void {
+    this.#messages.length = 0;
+  }
+
+  /**
+   * Resolves with the next reply, or with undefined at the end.
+   *
+   * @throws the error that it ended with.
+   */
+  async next(): Promise<NatsMessage | undefined> {
+    for (;;) {
+      const message = this.#messages.shift();
+      if (message !== undefined) return message;
+      if (this.#ending?.error !== undefined) throw this.#ending.error;
+      if (this.#ending !== undefined) return undefined;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+function overflow(maxPending: number): JsflowError {
+  return new JsflowError(
+    "buffer_full",
+    `cannot keep more than ${maxPending} replies that nobody has read; read faster, or raise ` +
+      "maxPending",
+  );
+}

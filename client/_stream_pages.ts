@@ -1,0 +1,55 @@
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { type CallBounds, withStreamApi } from "./_stream_api.ts";
+import type { ClientCore } from "./core.ts";
+
+/** Which streams are asked for. */
+export interface PageQuery extends CallBounds {
+  readonly subject: string | undefined;
+}
+
+interface Page<T> {
+  readonly total?: number | undefined;
+  readonly streams?: readonly T[] | null | undefined;
+  readonly error?: ConstructorParameters<typeof JetStreamApiError>[0] | undefined;
+}
+
+/**
+ * Yields what the server lists, page by page; each page has the deadline for itself.
+ *
+ * The native lister is not used: after an error it reads as if the list had ended.
+ */
+export async function* streamPages<T>(
+  core: ClientCore,
+  list: "LIST" | "NAMES",
+  query: PageQuery,
+): AsyncGenerator<T> {
+  let offset = 0;
+  for (;;) {
+    const page = await requestPage<T>(core, list, { ...query, offset });
+    const items = page.streams ?? [];
+    for (const item of items) {
+      query.signal?.throwIfAborted();
+      yield item;
+    }
+    offset += items.length;
+    if (items.length === 0 || offset >= (page.total ?? 0)) return;
+  }
+}
+
+function requestPage<T>(
+  core: ClientCore,
+  list: "LIST" | "NAMES",
+  query: PageQuery & { readonly offset: number },
+): Promise<Page<T>> {
+  const { subject, offset, timeoutMs } = query;
+  return withStreamApi(core, "list streams", query, async () => {
+    const reply = await core.connection.request(
+      `${core.jetstream.apiPrefix}.STREAM.${list}`,
+      JSON.stringify(subject === undefined ? { offset } : { offset, subject }),
+      { timeout: timeoutMs },
+    );
+    const page = reply.json<Page<T>>();
+    if (page.error !== undefined) throw new JetStreamApiError(page.error);
+    return page;
+  });
+}

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FaultProxy } from "../testing/fault_proxy.ts";
+import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import type { Client } from "./client.ts";
+import { connect } from "./connect.ts";
+import { type ClientCore, coreOf } from "./core.ts";
+import { ensureStream } from "./ensure_stream.ts";
+import { json } from "./json.ts";
+import { createPublisher, type Publisher, type PublisherOptions } from "./publisher.ts";
+import { createStreams } from "./streams.ts";
+import { type Subject, subject } from "./subject.ts";
+
+const S: Subject<unknown> = subject("s.1", json<unknown>());
+const STREAM = { name: "S", subjects: ["s.*"] };
+
+interface Ground {
+  readonly core: ClientCore;
+  readonly client: Client;
+  readonly nats: TestNats;
+  readonly proxy: FaultProxy;
+  publisher(options?: PublisherOptions): Publisher;
+}
+
+/** A client whose connection goes through a proxy, and a stream; publishers end with it. */
+async function withGround(use: (ground: Ground) => Promise<void>): Promise<void> {
+  const nats = await startTestNats();
+  const proxy = await FaultProxy.start({ target: { port: nats.server.port } });
+  const client = await connect({
+    servers: proxy.url,
+    reconnect: { initialMs: 50, maxMs: 100 },
+    drainTimeoutMs: 1_000,
+  });
+  try {
+    await ensureStream(coreOf(nats.client), STREAM);
+    const core = coreOf(client);
+    const publisher = (options?: PublisherOptions) => createPublisher(core, options);
+    await use({ core, client, nats, proxy, publisher });
+  } finally {
+    proxy.heal();
+    await client.close();
+    await proxy.close();
+    await nats.close();
+  }
+}
+
+async function stored(nats: TestNats): Promise<number> {
+  return (await nats.stream("S")).state.messages;
+}
+
+/** The numbers that the stream holds, in its order. */
+async function numbers({ client }: { client: Client }, count: number): Promise<number[]> {
+  const { streams } = await client.manager();
+  const all: number[] = [];
+  for (let seq = 1; seq <= count; seq++) {
+    const message = await streams.getMessage("S", { seq });
+    if (message) all.push(message.json<number>());
+  }
+  return all;
+}
+
+const code = (wanted: string, ...parts: string[]) => (error: Error & { code?: string }) => {
+  assert.equal(error.code, wanted, error.message);
+  for (const part of parts) assert.ok(error.message.includes(part), error.message);
+  return true;
+};
+
+test("acks that are lost are retried by their id, and stored once", async () => {
+  await withGround(async ({ nats, proxy, publisher }) => {
+    const it = publisher({ timeoutMs: 200, retry: { attempts: 100, initialMs: 20, maxMs: 50 } });
+    await it.publish(S, "warm");
+    let attempts = 0;
+    nats.connection.subscribe("s.1", { callback: () => void attempts++ });
+    await nats.connection.flush();
+    proxy.drop({ direction: "toClient" });
+    const all = Promise.all(
+      Array.from({ length: 100 }, (_, n) => it.publish(S, n, { id: `${n}` })),
+    );
+    await waitUntil(() => attempts > 200, { what: "all have been tried again" });
+    proxy.heal();
+    for (const ack of await all) assert.equal(ack.duplicate, true);
+    assert.equal(await stored(nats), 101);
+    assert.deepEqual([it.stats.published, it.stats.failed], [101, 0]);
+  });
+});
+
+test("without an id nothing is sent twice, and the error says what may be", async () => {
+  await withGround(async ({ nats, proxy, publisher }) => {
+    const it = publisher({ timeoutMs: 150, retry: { attempts: 100, initialMs: 10, maxMs: 10 } });
+    await it.publish(S, "warm");
+    proxy.drop({ direction: "toClient" });
+    const late = it.publish(S, 1);
+    await assert.rejects(late, code("timeout", "150 ms", "may have been stored", "an id"));
+    const cut = it.publish(S, 2, { timeoutMs: 20_000 });
+    const withId = it.publish(S, 3, { timeoutMs: 20_000, id: "a", retry: { attempts: 1 } });
+    const results = Promise.allSettled([cut, withId]);
+    await waitUntil(async () => await stored(nats) === 4, { what: "all are stored" });
+    proxy.heal(); // resets the connection
+    for (const result of await results) {
+      if (result.status === "fulfilled") assert.fail();
+      code("not_connected", "may have been stored")(result.reason);
+    }
+    await waitUntil(() => it.publish(S, 4), { what: "the connection is back" });
+    assert.equal(await stored(nats), 5);
+  });
+});
+
+test("a restart of the server loses no message that has an id", async () => {
+  const nats = await startTestNats({ fileStorage: true });
+  const client = await connect({
+    ...nats.server.connectOptions,
+    reconnect: { initialMs: 20, maxMs: 50 },
+    breaker: false,
+  });
+  try {
+    await ensureStream(coreOf(client), STREAM);
+    const it = createPublisher(coreOf(client), {
+      maxMessages: 64,
+      timeoutMs: 5_000,
+      retry: { attempts: 50, initialMs: 20, maxMs: 100 },
+    });
+    const total = 3_000;
+    let next = 0;
+    const work = async () => {
+      while (next < total) {
+        const n = next++;
+        await it.publish(S, n, { id: `m-${n}` });
+      }
+    };
+    const workers = Promise.all(Array.from({ length: 128 }, work));
+    workers.catch(() => {});
+    for (const at of [500, 1_500]) {
+      await waitUntil(() => it.stats.published > at, { what: `${at} are stored`, intervalMs: 1 });
+      await nats.server.restart();
+    }
+    await workers;
+    assert.equal(it.stats.published, total);
+    const info = await createStreams(coreOf(client)).info("S");
+    assert.equal(info.messages, total);
+    const found = new Set(await numbers({ client }, info.lastSequence));
+    assert.equal(found.size, total);
+  } finally {
+    await client.close();
+    await nats.close();
+  }
+});
+
+test("while the connection is down new messages fail at once, unless they are retried", async () => {
+  await withGround(async ({ client, nats, proxy, publisher }) => {
+    const it = publisher({ timeoutMs: 10_000 });
+    await it.publish(S, 0);
+    proxy.cut();
+    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await assert.rejects(it.publish(S, 1), code("not_connected"));
+    const retry = { attempts: 100, initialMs: 10, maxMs: 50 };
+    const kept = [2, 3, 4].map((n) => it.publish(S, n, { id: `${n}`, retry }));
+    proxy.heal();
+    await Promise.all(kept);
+    assert.deepEqual(await numbers(nats, 4), [0, 2, 3, 4]);
+  });
+});
+
+test("a connection that does not come back ends in an error", async () => {
+  await withGround(async ({ client, proxy, publisher }) => {
+    const it = publisher({ timeoutMs: 100, retry: { delaysMs: [10, 10] } });
+    await it.publish(S, 0);
+    proxy.cut();
+    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await assert.rejects(it.publish(S, 1, { id: "a" }), code("not_connected"));
+    assert.equal(it.stats.inFlight, 0);
+  });
+});
+
+test("closing the client sends what waits, and tells what it had to give up", async () => {
+  await withGround(async ({ client, nats, proxy, publisher }) => {
+    const it = publisher({ maxMessages: 2 });
+    const all = Promise.all(Array.from({ length: 50 }, (_, n) => it.publish(S, n)));
+    await client.close();
+    await all;
+    assert.equal(await stored(nats), 50);
+    const other = await connect({ servers: proxy.url, drainTimeoutMs: 200 });
+    const stuck = createPublisher(coreOf(other));
+    proxy.stall({ direction: "toClient" });
+    const lost = stuck.publish(S, 1);
+    lost.catch(() => {});
+    const { abandoned } = await other.close();
+    assert.deepEqual(abandoned, [{ what: "publisher", count: 1 }]);
+    await assert.rejects(lost, code("connection_closed", "may have been stored"));
+    assert.equal(stuck.stats.inFlight, 0);
+  });
+});

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import { type ClientCore, coreOf } from "./core.ts";
+import { createStreams, type Streams } from "./streams.ts";
+
+async function withStreams(
+  use: (streams: Streams, nats: TestNats, core: ClientCore) => Promise<void>,
+): Promise<void> {
+  const nats = await startTestNats();
+  try {
+    const core = coreOf(nats.client);
+    await use(createStreams(core), nats, core);
+  } finally {
+    await nats.close();
+  }
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+test("a stream is described, and a missing one is an error by name", async () => {
+  await withStreams(async (streams, nats) => {
+    await nats.createStream({ name: "S", subjects: ["s.*"] });
+    await nats.client.jetstream.publish("s.1", "x");
+    const info = await streams.info("S");
+    assert.deepEqual(
+      [info.name, info.messages, info.firstSequence, info.lastSequence, info.consumers],
+      ["S", 1, 1, 1, 0],
+    );
+    assert.ok(info.bytes > 0);
+    assert.deepEqual(info.config.subjects, ["s.*"]);
+    assert.equal(info.native.config.name, "S");
+    await assert.rejects(streams.info("NONE"), (error: Error & { code?: string }) => {
+      assert.match(error.message, /NONE/);
+      return error.code === "stream_not_found";
+    });
+  });
+});
+
+test("all streams are listed, over several pages, or those of a subject", async () => {
+  await withStreams(async (streams, nats) => {
+    assert.deepEqual(await collect(streams.list()), []);
+    assert.deepEqual(await collect(streams.names()), []);
+    const manager = await nats.client.manager();
+    const wanted = Array.from({ length: 300 }, (_, n) => `S${n}`); // a page has 256
+    for (const name of wanted) await manager.streams.add({ name, subjects: [`s.${name}`] });
+    const infos = await collect(streams.list());
+    assert.deepEqual(infos.map(({ name }) => name).sort(), [...wanted].sort());
+    assert.deepEqual((await collect(streams.names())).sort(), [...wanted].sort());
+    assert.deepEqual(await collect(streams.names({ subject: "s.S7" })), ["S7"]);
+    const [only] = await collect(streams.list({ subject: "*.S7" }));
+    assert.equal(only?.name, "S7");
+    for await (const name of streams.names()) if (name === "S1") break;
+  });
+});
+
+test("a list ends with the error, never as if it were complete", async () => {
+  await withStreams(async (streams, nats) => {
+    const manager = await nats.client.manager();
+    for (let n = 0; n < 300; n++) {
+      await manager.streams.add({ name: `S${n}`, subjects: [`s.${n}`] });
+    }
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let seen = 0;
+    await assert.rejects(async () => {
+      for await (const _ of streams.list({ signal: controller.signal })) {
+        if (++seen === 5) controller.abort(reason);
+      }
+    }, (error) => error === reason);
+    assert.equal(seen, 5);
+    seen = 0;
+    try {
+      await assert.rejects(async () => {
+        for await (const _ of streams.list({ timeoutMs: 300 })) {
+          if (++seen === 256) nats.server.pause();
+        }
+      }, { code: "timeout" });
+    } finally {
+      nats.server.continue();
+    }
+    assert.equal(seen, 256);
+  });
+});
+
+test("the stream of a subject is found, if there is one that has all of it", async () => {
+  await withStreams(async (streams, nats) => {
+    await nats.createStream({ name: "A", subjects: ["a.>"] });
+    await nats.createStream({ name: "B", subjects: ["b.one", "b.two"] });
+    assert.equal((await streams.find("a.x.y"))?.name, "A");
+    assert.equal((await streams.find("a.*.y"))?.name, "A");
+    assert.equal((await streams.find("b.two"))?.name, "B");
+    assert.equal(await streams.find("b.*"), undefined);
+    assert.equal(await streams.find("a"), undefined);
+    assert.equal(await streams.find("c"), undefined);
+  });
+});
+
+test("deleting tells whether there was anything", async () => {
+  await withStreams(async (streams, nats) => {
+    await nats.createStream({ name: "S", subjects: ["s"] });
+    assert.equal(await streams.delete("S"), true);
+    assert.equal(await streams.delete("S"), false);
+    await assert.rejects(streams.info("S"), { code: "stream_not_found" });
+  });
+});
+
+test("purging removes what was asked for and counts it", async () => {
+  await withStreams(async (streams, nats) => {
+    await nats.createStream({ name: "S", subjects: ["s.*"] });
+    const fill = async () => {
+      for (let n = 0; n < 10; n++) await nats.client.jetstream.publish(`s.${n % 2}`, "x");
+    };
+    await fill();
+    assert.equal(await streams.purge("S", { keep: 8 }), 2);
+    assert.equal(await streams.purge("S", { filter: "s.1" }), 4);
+    assert.equal(await streams.purge("S", { filter: "s.0", keep: 1 }), 3);
+    assert.equal(await streams.purge("S"), 1);
+    await fill();
+    const { firstSequence } = await streams.info("S");
+    assert.equal(await streams.purge("S", { upToSequence: firstSequence + 3 }), 3);
+    assert.equal((await streams.info("S")).firstSequence, firstSequence + 3);
+    await assert.rejects(streams.purge("NONE"), { code: "stream_not_found" });
+  });
+});
+
+test("a JetStream that is off is told apart from a missing stream", async () => {
+  const nats = await startTestNats({ server: { jetstream: false } });
+  try {
+    const streams = createStreams(coreOf(nats.client));
+    await assert.rejects(streams.info("S"), { code: "jetstream_disabled" });
+    await assert.rejects(streams.find("s"), { code: "jetstream_disabled" });
+  } finally {
+    await nats.close();
+  }
+});
+
+test("lookups wait out a moment in which JetStream does not answer", async () => {
+  await withStreams(async (_, nats, core) => {
+    await nats.createStream({ name: "S", subjects: ["s"] });
+    await core.manager();
+    // Another prefix, which nobody serves at first, stands for a JetStream without a leader.
+    const late = new Proxy(core, {
+      get: (target, key) => {
+        if (key === "jetstream") return { apiPrefix: "LATE.API" };
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const pending = createStreams(late).info("S");
+    const served: string[] = [];
+    const timer = setTimeout(() => {
+      nats.connection.subscribe("LATE.API.>", {
+        callback: (_, message) => {
+          served.push(message.subject);
+          const api = message.subject.replace("LATE.API", "$JS.API");
+          nats.connection.publish(api, message.data, { reply: message.reply ?? "" });
+        },
+      });
+    }, 120);
+    try {
+      assert.equal((await pending).name, "S");
+      assert.deepEqual(served, ["LATE.API.STREAM.INFO.S"]);
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+});
+
+test("misuse is refused before any I/O", async () => {
+  await withStreams(async (streams, nats) => {
+    await nats.connection.close();
+    for (const name of ["", "a.b", "a b", "*", ">", "a/b", 5, undefined]) {
+      const bad = name as string;
+      await assert.rejects(streams.info(bad), TypeError);
+      await assert.rejects(streams.delete(bad), TypeError);
+      await assert.rejects(streams.purge(bad), TypeError);
+    }
+    await assert.rejects(streams.find("a..b"), TypeError);
+    assert.throws(() => streams.list({ subject: "a b" }), TypeError);
+    assert.throws(() => streams.names({ nope: 1 } as object), TypeError);
+    await assert.rejects(streams.purge("S", { keep: 1, upToSequence: 2 }), TypeError);
+    for (const keep of [-1, 1.5, NaN]) {
+      await assert.rejects(streams.purge("S", { keep }), RangeError);
+    }
+    await assert.rejects(streams.purge("S", { upToSequence: 0 }), RangeError);
+    for (const timeoutMs of [0, -1, NaN, 2 ** 31]) {
+      await assert.rejects(streams.info("S", { timeoutMs }), RangeError);
+    }
+  });
+});
