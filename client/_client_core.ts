@@ -155,9 +155,13 @@ export class Core implements ClientCore {
     return this.resources.add(resource);
   }
 
-  check(what: string): void {
+  checkLink(what: string): void {
     const refusal = this.#refusal(what);
     if (refusal !== undefined) throw refusal;
+  }
+
+  check(what: string): void {
+    this.checkLink(what);
     if (this.#buffer?.isBusy) {
       throw new NotConnectedError(what, "others that waited for the connection go first");
     }

@@ -202,7 +202,7 @@ export class MessageRunner<T, K extends string> {
     const { delivery } = message;
     return core.telemetry.begin("process", {
       destination: delivery.subject,
-      template: settings.subject.pattern,
+      template: settings.subject.template,
       bodyBytes: delivery.data.length,
       consumerGroup: delivery.consumer,
       stream: delivery.stream,

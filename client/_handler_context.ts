@@ -1,13 +1,13 @@
 import { headers as nativeHeaders, type PublishOptions } from "@nats-io/nats-core";
 import type { Operation } from "../trace/telemetry.ts";
 import { type Address, checkSize } from "./_address.ts";
+import { hasTraceRoom, injectTrace } from "./_outgoing_headers.ts";
 import type { HandlerCall } from "./_handler_call.ts";
 import type { ClientCore } from "./core.ts";
 import type { MessageContext, ReplyOptions } from "./message_context.ts";
 import { copyHeaders, headerBytes, readHeaders, type ReadonlyHeaders } from "./message_headers.ts";
 import type { NatsHeaders, NatsMessage } from "./native.ts";
 import type { SubjectParams } from "./subject.ts";
-import { hasTraceRoom } from "./publish.ts";
 import { translateError } from "./translate_error.ts";
 import { checkOptions, describe } from "./validate.ts";
 
@@ -86,7 +86,7 @@ export function respond(message: NatsMessage, payload: Uint8Array, options: Resp
   if (!message.reply) return;
   const tracing = core.telemetry.tracing && hasTraceRoom(core, payload, options.headers);
   const headers = options.headers ?? (tracing ? nativeHeaders() : undefined);
-  if (headers !== undefined && tracing) operation.inject(headers);
+  injectTrace(core, operation, { payload, headers });
   checkSize("reply", payload.length + headerBytes(headers), core.maxPayloadBytes);
   core.check("reply");
   const extra: PublishOptions = headers === undefined ? {} : { headers };

@@ -60,7 +60,7 @@ export class RequestReception<Req, Res, K extends string> {
     const { core, endpoint, queue } = this.#source;
     return core.telemetry.begin("serve", {
       destination: message.subject,
-      template: endpoint.pattern,
+      template: endpoint.template,
       consumerGroup: queue,
       bodyBytes: message.data.length,
       parent: message.headers,

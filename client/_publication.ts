@@ -1,10 +1,10 @@
 import { checkSize, concreteName, encodeValue } from "./_address.ts";
+import { hasTraceRoom, outgoingHeaders } from "./_outgoing_headers.ts";
 import { serverOf } from "./_stream_api.ts";
 import type { StreamAutoCreate } from "./auto_create.ts";
 import type { ClientCore } from "./core.ts";
 import { headerBytes, type MessageHeaders } from "./message_headers.ts";
 import type { NatsHeaders } from "./native.ts";
-import { outgoingHeaders } from "./publish.ts";
 import { type RetryPolicy, validateRetryPolicy } from "./retry_policy.ts";
 import { checkStreamName } from "./stream_name.ts";
 import type { BoundSubject } from "./subject.ts";
@@ -75,6 +75,7 @@ export const MESSAGE_KEYS: readonly (keyof StreamMessageOptions)[] = [
 export interface Publication {
   /** The subject. */
   readonly name: string;
+  readonly template: string;
   readonly payload: Uint8Array;
   readonly headers: NatsHeaders | undefined;
   /** Payload, headers and subject. */
@@ -116,7 +117,7 @@ export function checkPublication<T>(
   const name = concreteName("publish to", subject);
   const { codec } = subject;
   const payload = encodeValue(what, codec, source.value);
-  const { tracing } = core.telemetry;
+  const tracing = core.telemetry.tracing && hasTraceRoom(core, payload);
   const given = options?.headers;
   let headers = outgoingHeaders(what, codec.contentType, { headers: given, tracing });
   if (options !== undefined) {
@@ -130,6 +131,7 @@ export function checkPublication<T>(
   checkSize(what, length, core.maxPayloadBytes);
   return {
     name,
+    template: subject.template,
     payload,
     headers,
     bytes: name.length + length,

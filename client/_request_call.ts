@@ -1,11 +1,11 @@
 import type { Operation } from "../trace/telemetry.ts";
 import { checkSize, concreteName, decodeValue, encodeValue } from "./_address.ts";
 import { remoteErrorOf } from "./_error_headers.ts";
+import { hasTraceRoom, injectTrace, outgoingHeaders } from "./_outgoing_headers.ts";
 import type { ClientCore } from "./core.ts";
 import type { BoundEndpoint } from "./endpoint.ts";
 import { headerBytes, type MessageHeaders, readHeaders } from "./message_headers.ts";
 import type { NatsHeaders, NatsMessage } from "./native.ts";
-import { hasTraceRoom, outgoingHeaders } from "./publish.ts";
 import type { Reply } from "./reply.ts";
 
 /** A request that is checked and encoded: it can be sent, and sent again. */
@@ -42,8 +42,11 @@ export class RequestCall<Req, Res> {
   }
 
   begin(): Operation {
-    const { subject: destination, payload } = this;
-    return this.#core.telemetry.begin("request", { destination, bodyBytes: payload.length });
+    return this.#core.telemetry.begin("request", {
+      destination: this.subject,
+      template: this.#endpoint.template,
+      bodyBytes: this.payload.length,
+    });
   }
 
   /** Headers of one attempt, with the context of its span; the client changes them. */
@@ -57,7 +60,7 @@ export class RequestCall<Req, Res> {
       headers: this.#given,
       tracing: true,
     });
-    if (headers !== undefined) operation.inject(headers);
+    injectTrace(core, operation, { payload: this.payload, headers });
     return headers;
   }
 

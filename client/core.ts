@@ -77,6 +77,11 @@ export interface ClientCore {
    */
   check(what: string): void;
   /**
+   * Throws when the connection itself can take nothing: closed, draining or not connected. For
+   * answers to work under way, which neither the breaker nor those who wait may hold up.
+   */
+  checkLink(what: string): void;
+  /**
    * Resolves when something can be sent: at once when connected, else as the caller of `connect`
    * chose, after a wait in the bounded buffer or with `NotConnectedError`.
    */

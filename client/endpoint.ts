@@ -29,6 +29,8 @@ export interface EndpointCodecs<Req, Res> {
 export interface Endpoint<Req, Res, K extends string = never> {
   /** The pattern with its open tokens in braces, such as `quote.{symbol}`. */
   readonly pattern: string;
+  /** The pattern as it was first described, before any token was filled. */
+  readonly template: string;
   /** The subject that a service listens on: `*` and `>` in place of open tokens. */
   readonly filter: string;
   /** How requests become bytes. */
@@ -88,6 +90,7 @@ function build<Req, Res, K extends string>(
 ): Endpoint<Req, Res, K> {
   return Object.freeze<Endpoint<Req, Res, K>>({
     pattern: address.pattern,
+    template: address.template,
     filter: address.filter,
     request: address.codec,
     reply,

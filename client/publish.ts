@@ -1,15 +1,12 @@
 import type { PublishOptions as NativePublishOptions } from "@nats-io/nats-core";
 import type { Operation } from "../trace/telemetry.ts";
 import { checkConcrete, checkSize, concreteName, encodeValue } from "./_address.ts";
+import { hasTraceRoom, injectTrace, outgoingHeaders } from "./_outgoing_headers.ts";
 import type { ClientCore } from "./core.ts";
-import { copyHeaders, headerBytes, type MessageHeaders } from "./message_headers.ts";
-import type { NatsHeaders } from "./native.ts";
+import { headerBytes, type MessageHeaders } from "./message_headers.ts";
 import type { BoundSubject } from "./subject.ts";
 import { translateError } from "./translate_error.ts";
 import { checkDurationMs, checkOptions, checkSignal } from "./validate.ts";
-
-/** The most that a trace context and a content type add to the headers of a message. */
-const MAX_TRACE_BYTES = 2_048;
 
 /** How a message is published. */
 export interface PublishOptions {
@@ -25,6 +22,7 @@ export interface PublishOptions {
 
 interface Outgoing {
   readonly name: string;
+  readonly template: string;
   readonly payload: Uint8Array;
   readonly contentType: string;
 }
@@ -41,9 +39,15 @@ export async function publish<T>(
   const payload = encodeValue("publish", codec, value);
   const { telemetry } = core;
   if (options !== undefined || telemetry.tracing) {
-    return await publishWith(core, { name, payload, contentType: codec.contentType }, options);
+    const { template } = subject;
+    const message = { name, template, payload, contentType: codec.contentType };
+    return await publishWith(core, message, options);
   }
-  const operation = telemetry.begin("publish", { destination: name, bodyBytes: payload.length });
+  const operation = telemetry.begin("publish", {
+    destination: name,
+    template: subject.template,
+    bodyBytes: payload.length,
+  });
   try {
     checkSize("publish", payload.length, core.maxPayloadBytes);
     if (!isReady(core)) await waitReady(core, name, { bytes: payload.length });
@@ -60,7 +64,7 @@ async function publishWith(
   options: PublishOptions | undefined,
 ): Promise<void> {
   const { reply, headers: given, signal, timeoutMs } = checkPublishOptions(options);
-  const { name, payload, contentType } = message;
+  const { name, template, payload, contentType } = message;
   const tracing = core.telemetry.tracing && hasTraceRoom(core, payload);
   const headers = outgoingHeaders("publish", contentType, { headers: given, tracing });
   const extra: NativePublishOptions = {};
@@ -69,12 +73,11 @@ async function publishWith(
   signal?.throwIfAborted();
   const operation = core.telemetry.begin("publish", {
     destination: name,
+    template,
     bodyBytes: payload.length,
   });
   try {
-    if (headers !== undefined && tracing && hasTraceRoom(core, payload, headers)) {
-      operation.inject(headers);
-    }
+    injectTrace(core, operation, { payload, headers });
     const bytes = payload.length + headerBytes(headers);
     checkSize("publish", bytes, core.maxPayloadBytes);
     if (!isReady(core)) await waitReady(core, name, { signal, timeoutMs, bytes });
@@ -83,33 +86,6 @@ async function publishWith(
   } catch (error) {
     throw failed(operation, error, signal);
   }
-}
-
-/**
- * Makes the headers of an outgoing message: the user's, with the content type, or fresh ones for a
- * trace context, or none at all.
- */
-export function outgoingHeaders(
-  what: string,
-  contentType: string,
-  options: { readonly headers: MessageHeaders | undefined; readonly tracing: boolean },
-): NatsHeaders | undefined {
-  const { headers, tracing } = options;
-  if (headers === undefined && !tracing) return undefined;
-  const copy = copyHeaders(`${what}: headers`, headers);
-  if (!copy.keys().some((name) => name.toLowerCase() === "content-type")) {
-    copy.set("Content-Type", contentType);
-  }
-  return copy;
-}
-
-/** Whether a trace context fits besides: a message that just fits goes without one. */
-export function hasTraceRoom(
-  core: ClientCore,
-  payload: Uint8Array,
-  headers?: NatsHeaders,
-): boolean {
-  return payload.length + headerBytes(headers) + MAX_TRACE_BYTES <= core.maxPayloadBytes;
 }
 
 function checkPublishOptions(options: PublishOptions | undefined): PublishOptions {

@@ -1,3 +1,4 @@
+import { injectTrace } from "./_outgoing_headers.ts";
 import {
   checkAutoCreate,
   ensureCaptured,
@@ -63,11 +64,12 @@ export async function publishToStream<T>(
   signal?.throwIfAborted();
   const operation = core.telemetry.begin("publish", {
     destination: name,
+    template: subject.template,
     messageId: id,
     bodyBytes: payload.length,
   });
   try {
-    if (headers !== undefined && core.telemetry.tracing) operation.inject(headers);
+    injectTrace(core, operation, { payload, headers });
     const ack = await publishUntilStored(core, attempt);
     operation.end();
     return ack;

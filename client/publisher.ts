@@ -1,3 +1,4 @@
+import { injectTrace } from "./_outgoing_headers.ts";
 import { checkPublication, MESSAGE_KEYS, type StreamMessageOptions } from "./_publication.ts";
 import { PublisherEngine } from "./_publisher_engine.ts";
 import { stoppedError } from "./_publisher_errors.ts";
@@ -165,10 +166,11 @@ class PipelinedPublisher implements Publisher, Resource {
       const { telemetry } = this.#core;
       const operation = telemetry.begin("publish", {
         destination: publication.name,
+        template: publication.template,
         messageId: publication.id,
         bodyBytes: publication.payload.length,
       });
-      if (telemetry.tracing && publication.headers) operation.inject(publication.headers);
+      injectTrace(this.#core, operation, publication);
       this.#engine.accept(createEntry(publication, operation, { resolve, reject }));
     });
   }

@@ -51,6 +51,8 @@ export type SubjectParams<K extends string> = {
 export interface Subject<T, K extends string = never> {
   /** The pattern with its open tokens in braces, such as `orders.{region}`. */
   readonly pattern: string;
+  /** The pattern as it was first described, before any token was filled: few, where names are many. */
+  readonly template: string;
   /** The subject that a subscription listens on: `*` and `>` in place of open tokens. */
   readonly filter: string;
   /** How payloads become bytes. */
@@ -137,14 +139,16 @@ export function subjectName(subject: BoundSubject<unknown>): string {
 function build<T, K extends string>(
   parts: readonly PatternPart[],
   codec: Codec<T>,
+  described?: string,
 ): Subject<T, K> {
   const pattern = parts.map(patternToken).join(".");
   checkSize(pattern);
   return Object.freeze<Subject<T, K>>({
     pattern,
+    template: described ?? pattern,
     filter: parts.map(filterToken).join("."),
     codec,
-    with: (values: object) => build(fill(parts, values), codec),
+    with: (values: object) => build(fill(parts, values), codec, described ?? pattern),
     match: (text) => matchParts(parts, text) as SubjectParams<K> | undefined,
   });
 }

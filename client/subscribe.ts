@@ -107,7 +107,7 @@ class Reception<T, K extends string> {
     const { core, subject, handler, queue } = this.#source;
     const operation = core.telemetry.begin("process", {
       destination: message.subject,
-      template: subject.pattern,
+      template: subject.template,
       consumerGroup: queue,
       bodyBytes: message.data.length,
       parent: message.headers,
@@ -126,7 +126,7 @@ class Reception<T, K extends string> {
     const { core, subject, onError } = this.#source;
     const { error } = outcome;
     core.telemetry.count("handlerErrors", 1, {
-      "messaging.destination.template": subject.pattern,
+      "messaging.destination.template": subject.template,
     });
     logger.error("The handler of {subject} failed: {error}", { subject: subject.filter, error });
     callSafely(() => onError?.(error, context), subject.filter);
