@@ -30,6 +30,8 @@ const runtimePackages: readonly string[] = [
   "@nats-io/kv",
   "@nats-io/nats-core",
   "@nats-io/transport-node",
+  "@opentelemetry/api",
+  "cockatiel",
 ];
 
 /** Files of the package: code, declarations and four documents. */
