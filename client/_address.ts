@@ -2,13 +2,14 @@ import type { Codec } from "./codec.ts";
 import { JsflowError } from "./errors.ts";
 import { checkFunction, checkString, describe } from "./validate.ts";
 
-const MAX_SUBJECT_LENGTH = 1024;
+const MAX_SUBJECT_BYTES = 1024;
 /** One or more tokens of visible characters; wildcards and empty tokens are not for sending. */
 // deno-lint-ignore no-control-regex
 const CONCRETE = /^[^\s\u0000-\u001f\u007f-\u009f*>.]+(?:\.[^\s\u0000-\u001f\u007f-\u009f*>.]+)*$/;
 // deno-lint-ignore no-control-regex
 const FILTER = /^[^\s\u0000-\u001f\u007f-\u009f]+$/;
-const MAX_QUEUE_LENGTH = 255;
+const MAX_QUEUE_BYTES = 255;
+const utf8 = new TextEncoder();
 
 /** What subjects and endpoints have in common. */
 export interface Address {
@@ -46,10 +47,10 @@ export function concreteName(what: string, address: Address): string {
 
 /** Returns `name` as a subject that can be sent to. */
 export function checkConcrete(what: string, name: string): string {
-  if (name.length <= MAX_SUBJECT_LENGTH && CONCRETE.test(name)) return name;
+  if (hasRoom(name, MAX_SUBJECT_BYTES) && CONCRETE.test(name)) return name;
   throw new TypeError(
-    `cannot ${what} ${describe(name)}: a subject has 1 to ${MAX_SUBJECT_LENGTH} visible ` +
-      "characters, no wildcard and no empty token",
+    `cannot ${what} ${describe(name)}: a subject has 1 to ${MAX_SUBJECT_BYTES} bytes of ` +
+      "visible characters, no wildcard and no empty token",
   );
 }
 
@@ -57,16 +58,19 @@ export function checkConcrete(what: string, name: string): string {
 export function filterName(what: string, address: Address): string {
   const { filter, match } = (address ?? {}) as Partial<Address>;
   if (typeof filter !== "string" || typeof match !== "function") throw notAnAddress(what, address);
-  if (filter.length <= MAX_SUBJECT_LENGTH && FILTER.test(filter)) return filter;
+  if (hasRoom(filter, MAX_SUBJECT_BYTES) && FILTER.test(filter)) return filter;
   throw new TypeError(
-    `cannot ${what} ${describe(filter)}: a subject has 1 to ${MAX_SUBJECT_LENGTH} visible ` +
-      "characters",
+    `cannot ${what} ${describe(filter)}: a subject has 1 to ${MAX_SUBJECT_BYTES} bytes of ` +
+      "visible characters",
   );
 }
 
 /** Returns the name of a queue group. */
 export function checkQueue(what: string, queue: unknown): string {
-  const name = checkString(`${what}: queue`, queue, { maxLength: MAX_QUEUE_LENGTH });
+  const name = checkString(`${what}: queue`, queue);
+  if (!hasRoom(name, MAX_QUEUE_BYTES)) {
+    throw new RangeError(`${what}: queue must have at most ${MAX_QUEUE_BYTES} bytes`);
+  }
   if (FILTER.test(name)) return name;
   throw new TypeError(`${what}: queue must not hold whitespace, got ${describe(queue)}`);
 }
@@ -120,6 +124,12 @@ export function splitHandler<O, H extends (...args: never[]) => unknown>(
 ): { readonly options: O | undefined; readonly handler: H } {
   const [options, handler] = given.length === 1 ? [undefined, given[0]] : given;
   return { options, handler: checkFunction<H>(`${what}: handler`, handler) };
+}
+
+/** Whether a text has at most so many bytes: the server counts these, and drops who exceeds them. */
+function hasRoom(text: string, maxBytes: number): boolean {
+  if (text.length * 3 <= maxBytes) return true; // no unit of UTF-16 has more than three bytes
+  return text.length <= maxBytes && utf8.encode(text).length <= maxBytes;
 }
 
 /** A schema that turns out to be asynchronous is misuse, and stays a TypeError. */

@@ -6,11 +6,17 @@ import {
   tokenAuthenticator,
   usernamePasswordAuthenticator,
 } from "@nats-io/nats-core";
-import { checkPath, fileReader, kindOf, SecretSource } from "./_secret_source.ts";
+import {
+  checkPath,
+  checkSecretFunction,
+  fileReader,
+  kindOf,
+  SecretSource,
+} from "./_secret_source.ts";
 import type { UrlCredentials } from "./_server_list.ts";
 import type { ConnectOptions, Secret } from "./connect_options.ts";
 import type { Authenticator, NatsConnectionOptions } from "./native.ts";
-import { checkFunction, checkString } from "./validate.ts";
+import { checkString } from "./validate.ts";
 
 /** What may be shown of the way to authenticate. */
 export interface AuthSummary {
@@ -117,7 +123,7 @@ function credentialsOf(auth: Auth): Credentials {
 function byAuthenticator(value: NonNullable<Auth["authenticator"]>): Credentials {
   const all: readonly Authenticator[] = Array.isArray(value) ? value : [value as Authenticator];
   if (all.length === 0) throw new TypeError("connect: authenticator must not be an empty array");
-  for (const one of all) checkFunction("connect: authenticator", one);
+  for (const one of all) checkSecretFunction("connect: authenticator", one);
   const copy = [...all];
   return new Credentials(
     [],

@@ -102,11 +102,11 @@ test("two ways, half a way, and what can be known to be wrong: TypeError", () =>
 test("a first failure is said by check, without secrets", async () => {
   const missing = join(tmpdir(), "jsflow-no-such-file.creds");
   const failing = () => {
-    throw new Error("vault sealed");
+    throw Object.assign(new TypeError("vault: hunter2 is malformed"), { secret: "hunter2" });
   };
   const cases: [ConnectOptions, RegExp][] = [
     [{ credsFile: missing }, /credsFile .*no-such-file\.creds is not usable: .* ENOENT/],
-    [{ token: failing }, /token is not usable: it threw Error/],
+    [{ token: failing }, /token is not usable: it threw TypeError;/],
     [{ token: () => "" }, /token .* must be a non-empty string, got an empty one/],
     [{ user: "me", pass: () => 5 as never }, /pass .* must be a string, got number/],
     [{ token: () => Promise.reject(new Error("x")) as never }, /got a promise/],

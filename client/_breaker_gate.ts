@@ -1,6 +1,6 @@
-import { getLogger } from "@logtape/logtape";
 import { Circuit, type CircuitSettings, type Outcome } from "./_circuit.ts";
 import type { JetStreamFinding } from "./_jetstream_probe.ts";
+import { logger } from "./_logger.ts";
 import { verdictOf } from "./_verdict.ts";
 import type { BreakerEvent } from "./client_event.ts";
 import { CircuitOpenError } from "./connection_errors.ts";
@@ -10,8 +10,6 @@ import { translateError } from "./translate_error.ts";
 
 /** How long JetStream may take to show that it is there, before a failure is held against it. */
 const SUSPICION_TIMEOUT_MS = 1_000;
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** What a gate needs of the client. */
 export interface GateSources {
@@ -33,6 +31,8 @@ export class BreakerGate {
   readonly #background = new Set<Promise<void>>();
   /** Signals of the probe under way: what it does inside is part of it. */
   readonly #probeSignals = new WeakSet<AbortSignal>();
+  #finding: Promise<JetStreamFinding> | undefined;
+  #lostAt = -Infinity;
 
   constructor(settings: CircuitSettings | undefined, sources: GateSources) {
     this.#sources = sources;
@@ -82,6 +82,12 @@ export class BreakerGate {
     this.#track(this.circuit.record({ verdict: "connection", error }));
   }
 
+  /** Counts the loss of the connection, once for all that was under way on it. */
+  lost(error: Error): void {
+    this.#lostAt = performance.now();
+    this.fault(error);
+  }
+
   /** Counts the failure of an attempt that the breaker had no say in, if it is one of these. */
   failed(error: Error): void {
     if (verdictOf(error, false) === "connection") this.fault(error);
@@ -104,17 +110,18 @@ export class BreakerGate {
 
   /** Makes the attempt as the one probe of a half-open breaker. */
   async #probe<T>(what: string, options: GuardOptions, attempt: Attempt<T>): Promise<T> {
+    const startedAt = performance.now();
     let done: { readonly value: T } | undefined;
     let failure: { readonly error: unknown } | undefined;
     const { promise: failed, resolve: fail } = Promise.withResolvers<void>();
     const decided = this.circuit.probe(async () => {
       try {
         done = { value: await attempt((signal) => this.#probeSignals.add(signal)) };
-        return await this.#outcomeOfSuccess(options);
+        return await this.#outcomeOfSuccess(options, startedAt);
       } catch (error) {
         failure = { error };
         fail(); // whoever waits need not wait for the verdict
-        return await this.#outcomeOf(error, options);
+        return await this.#outcomeOf(error, options, startedAt);
       }
     });
     this.#track(decided);
@@ -127,14 +134,16 @@ export class BreakerGate {
   /** Probes on nobody's behalf, for what goes out without an answer. */
   #probeBehind(): void {
     const timeoutMs = SUSPICION_TIMEOUT_MS;
+    const startedAt = performance.now();
     const onTimeout = () => timeoutError("reach the server", timeoutMs);
     const probing = this.circuit.probe(async () => {
       try {
         await withDeadline({ timeoutMs, onTimeout }, () => this.#sources.flush());
       } catch (error) {
+        if (this.#isCasualty(startedAt)) return { verdict: "unknown" };
         return { verdict: "connection", error: translateError(error, "reach the server") };
       }
-      return await this.#outcomeOfSuccess({ timeoutMs });
+      return await this.#outcomeOfSuccess({ timeoutMs }, startedAt);
     });
     this.#track(probing);
   }
@@ -147,33 +156,53 @@ export class BreakerGate {
   }
 
   /** A mere answer proves nothing about a JetStream that did not answer before. */
-  async #outcomeOfSuccess(options: GuardOptions): Promise<Outcome> {
+  async #outcomeOfSuccess(options: GuardOptions, startedAt: number): Promise<Outcome> {
     if (!this.circuit.jetstreamSuspected || options.jetstream) return { verdict: "answered" };
-    return await this.#suspect(timeoutError("reach JetStream", SUSPICION_TIMEOUT_MS), options);
+    const error = timeoutError("reach JetStream", SUSPICION_TIMEOUT_MS);
+    return await this.#suspect(error, options, startedAt);
   }
 
   /** Has the breaker count an error; at once, unless JetStream must be asked first. */
   async #blame(error: unknown, options: GuardOptions, startedAt: number): Promise<void> {
-    const outcome = this.#outcomeOf(error, options);
+    const outcome = this.#outcomeOf(error, options, startedAt);
     if (outcome instanceof Promise) this.#track(outcome.then((it) => this.circuit.record(it)));
     else if (outcome.verdict === "answered") this.#succeeded(options, startedAt);
     else await this.circuit.record(outcome);
   }
 
-  #outcomeOf(error: unknown, options: GuardOptions): Outcome | Promise<Outcome> {
+  #outcomeOf(
+    error: unknown,
+    options: GuardOptions,
+    startedAt: number,
+  ): Outcome | Promise<Outcome> {
     const isAborted = options.signal?.aborted === true && error === options.signal.reason;
     const verdict = isAborted ? "unknown" : verdictOf(error, options.jetstream === true);
-    if (verdict === "suspect") return this.#suspect(error as Error, options);
+    if (verdict === "suspect") return this.#suspect(error as Error, options, startedAt);
+    if (verdict === "connection" && this.#isCasualty(startedAt)) return { verdict: "unknown" };
     if (verdict === "unknown" || verdict === "answered") return { verdict };
     return { verdict, error: error as Error };
   }
 
-  async #suspect(error: Error, options: GuardOptions): Promise<Outcome> {
-    if (!this.#sources.isLinked()) return { verdict: "connection", error };
-    const timeoutMs = Math.max(1, Math.min(options.timeoutMs, SUSPICION_TIMEOUT_MS));
-    const finding = await this.#sources.findJetStream(timeoutMs);
+  async #suspect(error: Error, options: GuardOptions, startedAt: number): Promise<Outcome> {
+    if (this.#isCasualty(startedAt)) return { verdict: "unknown" };
+    const finding = await this.#findJetStream(options.timeoutMs);
+    if (this.#isCasualty(startedAt)) return { verdict: "unknown" };
     if (finding === "unreachable") return { verdict: "jetstream", error };
     return { verdict: finding === "unknown" ? "unknown" : "answered" };
+  }
+
+  /** One request for all that fail at the same time: JetStream may be too busy as it is. */
+  #findJetStream(timeoutMs: number): Promise<JetStreamFinding> {
+    const limitMs = Math.max(1, Math.min(timeoutMs, SUSPICION_TIMEOUT_MS));
+    this.#finding ??= this.#sources.findJetStream(limitMs).finally(() => {
+      this.#finding = undefined;
+    });
+    return this.#finding;
+  }
+
+  /** Whether what began at that time ended with a connection whose loss is counted already. */
+  #isCasualty(startedAt: number): boolean {
+    return startedAt <= this.#lostAt || !this.#sources.isLinked();
   }
 
   /** Keeps a promise of the background, so that closing waits for it. */

@@ -101,6 +101,7 @@ test("what is no fault of the connection never counts", async () => {
       "message_not_found",
       "nats",
       "no_responders",
+      "not_connected", // its loss is what counts
       "payload_too_large",
       "permission_denied",
       "remote_error",
@@ -281,5 +282,57 @@ test("without a breaker nothing is held back, and failures are counted", async (
     assert.equal(client.breaker.failures, 10);
     await core.guard("try", LONG, () => Promise.resolve());
     assert.equal(client.breaker.failures, 0);
+  });
+});
+
+test("one loss of the connection counts once, however much was under way", async () => {
+  const reconnect = { initialMs: 60_000, maxMs: 60_000 };
+  await withCore({ breaker: { threshold: 2 }, reconnect }, async (ground) => {
+    const { client, core } = ground;
+    const { promise: failing, reject } = Promise.withResolvers<never>();
+    const hasty = { ...LONG, failOnDisconnect: true };
+    const casualties = [
+      ...Array.from({ length: 8 }, () => core.guard("ask", hasty, never)),
+      core.guard("ask", LONG, () => failing),
+      core.guard("ask", { ...LONG, jetstream: true }, () => failing),
+    ].map((call) => assert.rejects(call));
+    await lose(ground);
+    reject(new JsflowError("connection_closed", "gone with the connection"));
+    await Promise.all(casualties);
+    for (let i = 0; i < 5; i++) await assert.rejects(core.ready("publish", LONG));
+    assert.equal(client.breaker.failures, 1);
+    assert.equal(client.breaker.state, "closed");
+  });
+});
+
+test("what had begun before the connection was lost counts no more once it is back", async () => {
+  await withCore({ breaker: { threshold: 1 } }, async (ground) => {
+    const { client, core } = ground;
+    const { promise: failing, reject } = Promise.withResolvers<never>();
+    const late = assert.rejects(core.guard("ask", LONG, () => failing));
+    await lose(ground);
+    await regain(ground);
+    reject(new JsflowError("connection_closed", "gone with the connection"));
+    await late;
+    assert.equal(client.breaker.state, "closed");
+  });
+});
+
+test("JetStream is asked once for all that fail at the same time", async () => {
+  await withCore({ breaker: { threshold: 100 } }, async ({ client, core, server }) => {
+    server.pause();
+    try {
+      const before = client.connection.stats().outMsgs;
+      const asks = Array.from(
+        { length: 20 },
+        () => core.guard("ask", { timeoutMs: 30, jetstream: true }, never),
+      );
+      await Promise.all(asks.map((ask) => assert.rejects(ask, { code: "timeout" })));
+      await waitUntil(() => client.breaker.failures === 20, { what: "all are counted" });
+      const asked = client.connection.stats().outMsgs - before;
+      assert.ok(asked >= 1 && asked <= 3, `asked ${asked} times`);
+    } finally {
+      server.continue();
+    }
   });
 });

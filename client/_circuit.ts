@@ -42,7 +42,8 @@ export class Circuit implements Breaker {
   #lastFailure: Failure | undefined;
   /** How often it has opened since it was closed; the delay doubles with each. */
   #openings = 0;
-  #openedAt = 0;
+  /** On the monotonic clock. */
+  #openedAt = -Infinity;
   #failedAt = -Infinity;
   #jetstreamSuspected = false;
   #probing: Promise<void> | undefined;
@@ -74,7 +75,7 @@ export class Circuit implements Breaker {
     if (this.#state !== "open" || this.#settings === false) return 0;
     const { initialMs, maxMs } = this.#settings;
     const delayMs = Math.min(maxMs, initialMs * 2 ** (this.#openings - 1));
-    return Math.max(0, this.#openedAt + delayMs - Date.now());
+    return Math.max(0, this.#openedAt + delayMs - performance.now());
   }
 
   /** Whether JetStream was among what failed, so that a mere connection proves nothing. */
@@ -109,6 +110,9 @@ export class Circuit implements Breaker {
 
   /** Lets one operation through, whose outcome closes or opens the breaker; never rejects. */
   async probe(work: () => Promise<Outcome>): Promise<void> {
+    // The policy goes by the wall clock, which may have been set back: that a probe is due is
+    // decided here.
+    if (this.#state === "open") this.#renewPolicy();
     const { promise: decision, resolve } = Promise.withResolvers<void>();
     this.#probing = decision; // before anything runs that might ask for admission
     const policy = this.#policy;
@@ -168,7 +172,7 @@ export class Circuit implements Breaker {
   #follow(state: CircuitState): void {
     if (state === CircuitState.Open) {
       this.#openings++;
-      this.#openedAt = Date.now();
+      this.#openedAt = performance.now();
       this.#change("open");
     } else if (state === CircuitState.HalfOpen) {
       this.#change("half-open");
@@ -180,18 +184,23 @@ export class Circuit implements Breaker {
     }
   }
 
-  /** Makes a probe due now. The policy has no way for that but its stored state. */
+  /** Makes a probe due now. */
   #rearm(): void {
     if (this.#settings === false) return;
-    const attemptNo = Math.max(1, this.#openings);
+    this.#renewPolicy();
+    this.#probing = undefined;
+    this.#openedAt = -Infinity;
+    if (this.#state !== "open") this.#change("open");
+  }
+
+  /** Has the policy let a probe through. It has no way for that but its stored state. */
+  #renewPolicy(): void {
+    if (this.#settings === false) return;
+    this.#openings = Math.max(1, this.#openings);
     this.#policy = this.#build(this.#settings, {
-      ownState: { value: CircuitState.Open, openedAt: 0, attemptNo },
+      ownState: { value: CircuitState.Open, openedAt: 0, attemptNo: this.#openings },
       breakerState: this.#settings.threshold,
     });
-    this.#probing = undefined;
-    this.#openedAt = 0;
-    this.#openings = attemptNo;
-    if (this.#state !== "open") this.#change("open");
   }
 
   #change(state: BreakerState): void {

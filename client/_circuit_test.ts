@@ -149,3 +149,21 @@ test("switched off, it counts and never opens", async () => {
   await record(target, "answered");
   assert.equal(target.failures, 0);
 });
+
+test("a wall clock that is set changes no delay", async () => {
+  const { now } = Date;
+  try {
+    const [target] = circuit({ threshold: 1, initialMs: 5 });
+    await record(target, "connection");
+    Date.now = () => now() - 3_600_000;
+    await due(target);
+    await probe(target, "answered");
+    assert.equal(target.state, "closed");
+    const [other] = circuit({ threshold: 1, initialMs: 60_000 });
+    await record(other, "connection");
+    Date.now = () => now() + 3_600_000;
+    assert.equal(other.admission(), "refuse");
+  } finally {
+    Date.now = now;
+  }
+});

@@ -1,26 +1,30 @@
 import { BREAKER_STATE_VALUES } from "../trace/metric_names.ts";
 import { jetstream, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
-import { getLogger } from "@logtape/logtape";
 import type { Telemetry } from "../trace/telemetry.ts";
-import { BreakerGate } from "./_breaker_gate.ts";
+import { type Attempt, BreakerGate } from "./_breaker_gate.ts";
 import type { CircuitSettings } from "./_circuit.ts";
 import { EventHub } from "./_event_hub.ts";
 import { type JetStreamFinding, probeJetStream } from "./_jetstream_probe.ts";
-import { Link } from "./_link.ts";
+import { HastyWork } from "./_hasty_work.ts";
+import { isUp, Link } from "./_link.ts";
+import { logger } from "./_logger.ts";
 import { type OfflineBounds, OfflineBuffer } from "./_offline_buffer.ts";
 import { Resources } from "./_resources.ts";
+import { MAX_UNCONFIRMED_BYTES, SendWindow } from "./_send_window.ts";
 import { SharedManager } from "./_shared_manager.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { NotConnectedError } from "./connection_errors.ts";
 import { type ConnectionStatus, type ConnectionStep, nextStatus } from "./connection_status.ts";
-import type { ClientCore, GuardOptions, Resource } from "./core.ts";
-import { timeoutError, untilAborted, withDeadline } from "./deadline.ts";
+import type { Abandoned, ClientCore, GuardOptions, Resource } from "./core.ts";
+import { timeoutError, withDeadline } from "./deadline.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsConnection } from "./native.ts";
 import { translateError } from "./translate_error.ts";
 
 /** What servers take by default; until one has said what it takes. */
 const MAX_PAYLOAD_BYTES = 1_048_576;
+/** What may wait until the server has taken what was sent, unless the option offline says more. */
+const WAITING_BOUNDS: OfflineBounds = { maxMessages: 65_536, maxBytes: 16 * 1024 * 1024 };
 const ADVICE: Readonly<Record<ConnectionStatus, string>> = {
   closed: "the client is closed",
   connected: "the client is connected",
@@ -30,8 +34,6 @@ const ADVICE: Readonly<Record<ConnectionStatus, string>> = {
   reconnecting: "the connection is lost, and is being reopened; try again, wait with " +
     "waitForConnection, or let calls wait by the option offline",
 };
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** What a core is made with. */
 export interface CoreSettings {
@@ -54,28 +56,37 @@ export class Core implements ClientCore {
   readonly gate: BreakerGate;
   readonly hub: EventHub = new EventHub();
   readonly resources: Resources = new Resources();
-  readonly #buffer: OfflineBuffer | undefined;
+  /** Those that wait for the connection, or until it takes more. */
+  readonly #line: OfflineBuffer;
+  /** Whether operations wait for a connection that is lost. */
+  readonly #isPatient: boolean;
   readonly #manager = new SharedManager();
-  /** Work that is given up when the connection is lost. */
-  readonly #hasty = new Map<AbortController, string>();
+  readonly #hasty = new HastyWork();
   #status: ConnectionStatus = "disconnected";
   #link: Link | undefined;
+  #window: SendWindow | undefined;
   #jetstream: JetStreamClient | undefined;
   #isLinked = false;
   #isServing = false;
   #maxPayloadBytes = MAX_PAYLOAD_BYTES;
   #reconnects = 0;
   #ending: Promise<void> | undefined;
+  /** What remained undone when the connection closed by itself. */
+  #aborted: Promise<Abandoned[]> | undefined;
   #onEnd: () => Promise<void> = () => Promise.resolve();
 
   constructor(settings: CoreSettings) {
     this.telemetry = settings.telemetry;
     this.requestTimeoutMs = settings.requestTimeoutMs;
-    this.#buffer = settings.offline && new OfflineBuffer(settings.offline);
+    this.#isPatient = settings.offline !== undefined;
+    this.#line = new OfflineBuffer(
+      settings.offline ?? WAITING_BOUNDS,
+      () => this.#window?.isFull !== true,
+    );
     this.gate = new BreakerGate(settings.breaker, {
       findJetStream: (timeoutMs) => this.findJetStream(timeoutMs),
       flush: () => this.connection.flush(),
-      isLinked: () => this.#isLinked,
+      isLinked: () => this.#isLinked && isUp(this.connection),
       emit: (event) => this.emit(event),
     });
     const { circuit } = this.gate;
@@ -122,6 +133,7 @@ export class Core implements ClientCore {
     this.#onEnd = onEnd;
     this.#jetstream = jetstream(connection);
     this.#isLinked = true;
+    this.#window = new SendWindow(connection, () => this.#isLinked && this.#line.open());
     this.#link = new Link(connection, {
       lost: (server) => this.#lost(server),
       attemptFailed: () => this.#attemptFailed(),
@@ -132,7 +144,7 @@ export class Core implements ClientCore {
     });
     await this.gate.circuit.connectionBack();
     this.step("succeed");
-    if (this.#status === "connected") this.#buffer?.open();
+    if (this.#status === "connected") this.#line.open();
   }
 
   /** Moves the state of the connection on, and tells. */
@@ -162,18 +174,23 @@ export class Core implements ClientCore {
 
   check(what: string): void {
     this.checkLink(what);
-    if (this.#buffer?.isBusy) {
+    if (this.#line.isBusy) {
       throw new NotConnectedError(what, "others that waited for the connection go first");
     }
+    if (this.#window?.isFull === true && this.status === "connected") throw fullError(what);
     this.gate.check(what);
   }
 
   async ready(what: string, options: GuardOptions): Promise<void> {
     const startedAt = performance.now();
     options.signal?.throwIfAborted();
-    const waiting = this.#awaitTurn(what, options);
-    if (waiting !== undefined) await waiting;
-    await this.gate.admit(what, waiting === undefined ? options : rest(options, startedAt));
+    let bounds = options;
+    do {
+      const waiting = this.#awaitTurn(what, bounds);
+      if (waiting !== undefined) await waiting;
+      await this.gate.admit(what, waiting === undefined ? bounds : rest(options, startedAt));
+      bounds = rest(options, startedAt);
+    } while (this.#refusal(what) !== undefined); // the connection may be lost meanwhile
   }
 
   async guard<T>(
@@ -183,14 +200,27 @@ export class Core implements ClientCore {
   ): Promise<T> {
     const startedAt = performance.now();
     options.signal?.throwIfAborted();
-    const waiting = this.#awaitTurn(what, options);
-    if (waiting !== undefined) await waiting;
-    const bounds = waiting === undefined ? options : rest(options, startedAt);
-    return await this.gate.pass(what, bounds, (onStart) =>
-      this.#run(what, bounds, (signal) => {
-        onStart(signal);
-        return work(signal);
-      }));
+    let bounds = options;
+    while (true) {
+      const waiting = this.#awaitTurn(what, bounds);
+      if (waiting !== undefined) await waiting;
+      if (waiting !== undefined) bounds = rest(options, startedAt);
+      let refusal: Error | undefined;
+      const attempt: Attempt<T> = (onStart) => {
+        refusal = this.#refusal(what); // the breaker may have held it up
+        if (refusal !== undefined) return Promise.reject(refusal);
+        return this.#run(what, bounds, (signal) => {
+          onStart(signal);
+          return work(signal);
+        });
+      };
+      try {
+        return await this.gate.pass(what, bounds, attempt);
+      } catch (error) {
+        if (refusal === undefined || error !== refusal) throw error;
+      }
+      bounds = rest(options, startedAt);
+    }
   }
 
   manager(options: ManagerBounds = {}): Promise<JetStreamManager> {
@@ -210,8 +240,13 @@ export class Core implements ClientCore {
   beginDrain(): void {
     this.#isServing = this.resources.size > 0;
     this.step("drain");
-    this.#buffer?.fail((what) => this.#endError(what) ?? closedError(what, "closed"));
-    this.resources.stop();
+    this.#line.fail((what) => this.#endError(what) ?? closedError(what, "closed"));
+    if (this.#aborted === undefined) this.resources.stop();
+  }
+
+  /** Ends what is owned; what is left when the signal aborts is told. */
+  drain(signal: AbortSignal): Promise<Abandoned[]> {
+    return this.#aborted ?? this.resources.drain(signal);
   }
 
   /** From here on nobody may use the connection. */
@@ -223,7 +258,7 @@ export class Core implements ClientCore {
   failedToStart(error: unknown): void {
     if (error instanceof JsflowError && this.#status === "connecting") this.gate.failed(error);
     this.step("fail");
-    this.#buffer?.fail((what) => new NotConnectedError(what, "the client could not be started"));
+    this.#line.fail((what) => new NotConnectedError(what, "the client could not be started"));
   }
 
   /** Ends all that is left behind; the last thing that a core does. */
@@ -247,22 +282,27 @@ export class Core implements ClientCore {
     this.#isLinked = false;
     this.resources.stop();
     this.#finish(cause ?? closedError("use the connection", "closed underneath"));
-    this.#buffer?.fail((what) => closedError(what, "closed"));
-    this.#ending = this.#onEnd();
+    this.#line.fail((what) => closedError(what, "closed"));
+    // Handlers have nobody left to answer to.
+    this.#aborted = this.resources.drain(AbortSignal.abort());
+    this.#ending = Promise.all([this.#onEnd(), this.#aborted]).then(() => {});
   }
 
   #lost(server: string): void {
     if (!this.#isLinked) return;
     this.#isLinked = false;
-    this.#buffer?.shut();
+    this.#line.shut();
+    this.#window?.reset();
     logger.warn("The connection to {server} is lost", { server });
     this.step("lose");
     const error = new JsflowError(
       "connection_closed",
       `cannot keep the connection to ${server}: it was lost; it is reopened unless that is off`,
     );
-    this.gate.fault(error);
-    if (this.#buffer === undefined) this.#giveUpHasty();
+    this.gate.lost(error);
+    if (this.#isPatient) return;
+    this.#hasty.giveUp();
+    this.#line.fail((what) => new NotConnectedError(what, ADVICE.reconnecting));
   }
 
   #attemptFailed(): void {
@@ -280,19 +320,7 @@ export class Core implements ClientCore {
     await this.gate.circuit.connectionBack();
     this.#isLinked = true;
     this.step("succeed");
-    if (this.#status === "connected") this.#buffer?.open();
-  }
-
-  #giveUpHasty(): void {
-    for (const [controller, what] of [...this.#hasty]) {
-      controller.abort(
-        new NotConnectedError(
-          what,
-          "the connection was lost before the answer came, so it may have been done or not; ask " +
-            "before you do it again, or do only what may be done twice",
-        ),
-      );
-    }
+    if (this.#status === "connected") this.#line.open();
   }
 
   #requireLink(what: string): Link {
@@ -309,22 +337,22 @@ export class Core implements ClientCore {
   /** Why nothing can be sent now, if so. */
   #refusal(what: string): Error | undefined {
     const { status } = this;
-    if (status === "connected" || (this.#isServing && this.#isLinked)) return undefined;
+    if (status === "connected" || (this.#isServing && this.#isLinked)) {
+      if (isUp(this.#link!.connection)) return undefined;
+      return new NotConnectedError(what, ADVICE.reconnecting); // the event is about to come
+    }
     return this.#endError(what) ?? new NotConnectedError(what, ADVICE[status]);
   }
 
   /** Resolves when it is this one's turn; undefined when it is at once. */
   #awaitTurn(what: string, options: GuardOptions): Promise<void> | undefined {
     const refusal = this.#refusal(what);
-    if (refusal === undefined && !this.#buffer?.isBusy) return undefined;
+    if (refusal === undefined && !this.#line.isBusy && !this.#window?.isFull) return undefined;
     const { status } = this;
-    const mayWait = status !== "closed" && status !== "draining" && status !== "disconnected";
-    if (this.#buffer !== undefined && mayWait) return this.#buffer.wait(what, options);
-    if (refusal === undefined) return undefined;
-    if (status === "reconnecting" && options.bypassBreaker !== true) {
-      this.gate.fault(refusal);
-    }
-    return Promise.reject(refusal);
+    const mayWait = status !== "closed" && status !== "draining" && status !== "disconnected" &&
+      (refusal === undefined || this.#isPatient);
+    if (mayWait) return this.#line.wait(what, options);
+    return refusal && Promise.reject(refusal);
   }
 
   /** Does the work within its bounds, and within the life of the connection when it is hasty. */
@@ -334,34 +362,16 @@ export class Core implements ClientCore {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { signal, timeoutMs } = options;
-    const isHasty = options.failOnDisconnect === true && this.#buffer === undefined;
+    const isHasty = options.failOnDisconnect === true && !this.#isPatient;
     const onTimeout = () => timeoutError(what, timeoutMs);
     try {
       return await withDeadline(
         { signal, timeoutMs, onTimeout },
-        isHasty ? (merged) => this.#whileLinked(what, merged, work) : work,
+        isHasty ? (merged) => this.#hasty.run(what, merged, work) : work,
       );
     } catch (error) {
       if (signal?.aborted === true && error === signal.reason) throw error;
       throw translateError(error, what);
-    }
-  }
-
-  /** Gives work up when the connection is lost: its answer will not come any more. */
-  async #whileLinked<T>(
-    what: string,
-    outer: AbortSignal,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const hasty = new AbortController();
-    const abort = () => hasty.abort(outer.reason);
-    outer.addEventListener("abort", abort, { once: true });
-    this.#hasty.set(hasty, what);
-    try {
-      return await untilAborted(work(hasty.signal), hasty.signal);
-    } finally {
-      this.#hasty.delete(hasty);
-      outer.removeEventListener("abort", abort);
     }
   }
 }
@@ -376,5 +386,13 @@ function closedError(what: string, status: string): JsflowError {
   return new JsflowError(
     "connection_closed",
     `cannot ${what}: the client is ${status}; connect again`,
+  );
+}
+
+function fullError(what: string): JsflowError {
+  return new JsflowError(
+    "buffer_full",
+    `cannot ${what}: the server has not taken the last ${MAX_UNCONFIRMED_BYTES} bytes yet; slow ` +
+      "down, and await each call",
   );
 }

@@ -6,7 +6,11 @@ import { waitUntil } from "../testing/wait_until.ts";
 import type { Client } from "./client.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions } from "./connect_options.ts";
+import { bytes } from "./bytes.ts";
 import { ConnectionTimeoutError, NotConnectedError } from "./connection_errors.ts";
+import { JsflowError } from "./errors.ts";
+import { publish } from "./publish.ts";
+import { subject } from "./subject.ts";
 import { type ClientCore, coreOf, type GuardOptions } from "./core.ts";
 
 const LONG = { timeoutMs: 20_000 };
@@ -180,5 +184,148 @@ test("one time limit bounds waiting and work together", async () => {
     await ended;
     const workedMs = performance.now() - begunAt;
     assert.ok(begunAt > startedAt && workedMs < 3_000, `worked for ${workedMs} ms`);
+  });
+});
+
+/** Opens the breaker and makes a probe that goes on until it is told to end. */
+async function longProbe({ client, core }: Ground): Promise<() => Promise<void>> {
+  await assert.rejects(fails(core, new JsflowError("connection_closed", "once")));
+  await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const probe = core.guard("probe", LONG, () => promise);
+  assert.equal(client.breaker.state, "half-open");
+  return () => {
+    resolve();
+    return probe;
+  };
+}
+
+const TRIGGER = { threshold: 1, initialMs: 30 } as const;
+const SLOW = { initialMs: 60_000, maxMs: 60_000 } as const;
+
+test("a connection that is lost while the breaker decides is noticed", async () => {
+  await withCore({ breaker: TRIGGER, reconnect: SLOW }, async (ground) => {
+    const { core } = ground;
+    const end = await longProbe(ground);
+    const told = [
+      assert.rejects(core.ready("publish", LONG), NotConnectedError),
+      assert.rejects(core.guard("ask", LONG, () => assert.fail("ran")), NotConnectedError),
+    ];
+    await lose(ground);
+    await end();
+    await Promise.all(told);
+  });
+});
+
+test("who waits for the breaker waits for the connection as well, when the caller chose so", async () => {
+  await withCore({ breaker: TRIGGER, offline: {} }, async (ground) => {
+    const { client, core } = ground;
+    const end = await longProbe(ground);
+    const states: string[] = [];
+    const told = [
+      core.ready("publish", LONG).then(() => states.push(client.status)),
+      core.guard("ask", LONG, () => Promise.resolve(states.push(client.status))),
+    ];
+    await lose(ground);
+    await end();
+    await regain(ground);
+    await Promise.all(told);
+    assert.deepEqual(states, ["connected", "connected"]);
+  });
+});
+
+test("a connection that is gone takes nothing, even before its loss is told", async () => {
+  await withCore({}, async ({ client, core }) => {
+    const { protocol } = client.connection as unknown as { protocol: { connected: boolean } };
+    protocol.connected = false;
+    try {
+      assert.equal(client.status, "connected");
+      assert.throws(() => core.check("publish"), /the connection is lost/);
+      await assert.rejects(core.ready("publish", LONG), NotConnectedError);
+      await assert.rejects(core.guard("ask", LONG, () => assert.fail("ran")), NotConnectedError);
+    } finally {
+      protocol.connected = true;
+    }
+    core.check("publish");
+  });
+});
+
+test("checkLink looks at the connection alone", async () => {
+  const breaker = { threshold: 1, initialMs: 60_000 };
+  await withCore({ breaker, offline: {} }, async (ground) => {
+    const { client, core } = ground;
+    await assert.rejects(fails(core, new JsflowError("connection_closed", "once")));
+    assert.throws(() => core.check("reply"), { code: "circuit_open" });
+    core.checkLink("reply");
+    await lose(ground);
+    assert.throws(() => core.checkLink("reply"), NotConnectedError);
+    const waiting = core.ready("publish", LONG);
+    let looked = false;
+    client.onEvent((event) => {
+      if (event.type !== "status" || event.status !== "connected") return;
+      assert.throws(() => core.check("reply"), /go first/);
+      core.checkLink("reply");
+      looked = true;
+    });
+    await regain(ground);
+    await waiting;
+    assert.ok(looked);
+    await client.close();
+    assert.throws(() => core.checkLink("reply"), { code: "connection_closed" });
+  });
+});
+
+const Blob = subject("blob", bytes());
+const MEBIBYTE = new Uint8Array(1_048_576);
+
+test("towards a server that takes nothing only so much is sent; the rest waits in order", async () => {
+  await withCore({}, async ({ server, client, core }) => {
+    const reader = await connect({ servers: server.url });
+    try {
+      const seen: number[] = [];
+      reader.connection.subscribe("blob", { callback: (_, { data }) => void seen.push(data[0]!) });
+      await reader.connection.flush();
+      const sent: Promise<void>[] = [];
+      const send = (n: number) => sent.push(publish(core, Blob, MEBIBYTE.slice().fill(n)));
+      server.pause();
+      try {
+        for (let n = 0; n < 24; n++) send(n);
+        assert.equal(client.connection.stats().outMsgs, 16);
+        assert.throws(() => core.check("publish"), /cannot publish: .* go first/);
+        const late = core.ready("publish", { timeoutMs: 20 });
+        await assert.rejects(late, (error) => {
+          assert.ok(error instanceof ConnectionTimeoutError);
+          assert.match(error.message, /did not take what was sent before within 20 ms/);
+          return true;
+        });
+        const large = core.ready("publish", { ...LONG, bytes: 16 * 1_048_576 });
+        await assert.rejects(large, { code: "buffer_full" });
+      } finally {
+        server.continue();
+      }
+      await Promise.race(sent.slice(16));
+      send(24); // behind those that wait still
+      await Promise.all(sent);
+      await waitUntil(() => seen.length === 25, { what: "all has arrived" });
+      assert.deepEqual(seen, Array.from({ length: 25 }, (_, n) => n));
+    } finally {
+      await reader.close();
+    }
+  });
+});
+
+test("what waits for a server that takes nothing fails when the connection is lost", async () => {
+  await withCore({}, async (ground) => {
+    const { server, client, core } = ground;
+    server.pause();
+    const sent = Array.from({ length: 16 }, () => publish(core, Blob, MEBIBYTE));
+    await Promise.all(sent);
+    assert.throws(() => core.check("publish"), { code: "buffer_full" });
+    const waiting = assert.rejects(core.ready("publish", LONG), NotConnectedError);
+    await server.kill();
+    await waiting;
+    await regain(ground);
+    core.check("publish"); // what was on its way is gone, and counts no more
+    await client.connection.flush();
   });
 });

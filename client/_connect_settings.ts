@@ -4,6 +4,7 @@ import { type AuthSummary, type Credentials, parseAuth } from "./_auth.ts";
 import { defaultName } from "./_default_name.ts";
 import { reconnectDelays } from "./_reconnect_delays.ts";
 import { parseServers, type ServerAddress } from "./_server_list.ts";
+import { checkSecretObject } from "./_secret_source.ts";
 import { checkTlsFiles, parseTls, type ShownTls } from "./_tls.ts";
 import { connectDefaults } from "./connect_defaults.ts";
 import type { ConnectOptions, NativeOptions } from "./connect_options.ts";
@@ -12,7 +13,6 @@ import { validateRetryPolicy } from "./retry_policy.ts";
 import {
   checkDurationMs,
   checkInteger,
-  checkObject,
   checkOptions,
   checkSignal,
   checkString,
@@ -130,9 +130,11 @@ export interface ConnectSettings {
 
 /** Checks each option before any I/O. */
 export function parseConnectOptions(options: ConnectOptions | undefined): ConnectSettings {
+  if (options !== undefined) checkSecretObject("connect options", options);
   const given: ConnectOptions = checkOptions("connect", options, KEYS);
+  const { servers = connectDefaults.servers } = given;
   const { addresses, tls: demandsTls, credentials: fromUrl } = parseServers(
-    given.servers ?? connectDefaults.servers,
+    servers,
   );
   const { credentials, summary } = parseAuth(given, fromUrl);
   const basic = { ...parseNumbers(given), ...parseGroups(given), name: parseName(given.name) };
@@ -192,8 +194,8 @@ type Groups = Pick<ConnectSettings, "breaker" | "health" | "offline" | "reconnec
 
 function parseNumbers(given: ConnectOptions): Numbers {
   const duration = (key: Exclude<keyof Numbers, "maxPingsOut">) =>
-    checkDurationMs(`connect: ${key}`, given[key] ?? connectDefaults[key], { min: 1 });
-  const maxPingsOut = given.maxPingsOut ?? connectDefaults.maxPingsOut;
+    checkDurationMs(`connect: ${key}`, withDefault(given[key], connectDefaults[key]), { min: 1 });
+  const { maxPingsOut = connectDefaults.maxPingsOut } = given;
   return {
     timeoutMs: duration("timeoutMs"),
     requestTimeoutMs: duration("requestTimeoutMs"),
@@ -239,7 +241,7 @@ function parseBreaker(options: Exclude<ConnectOptions["breaker"], false>): Break
 
 function parseHealth(options: ConnectOptions["health"] & object): { intervalMs: number } {
   const given = checkOptions("connect: health", options, ["intervalMs"]);
-  const intervalMs = given.intervalMs ?? connectDefaults.health.intervalMs;
+  const { intervalMs = connectDefaults.health.intervalMs } = given;
   checkDurationMs("connect: health.intervalMs", intervalMs, { min: MIN_HEALTH_INTERVAL_MS });
   return { intervalMs };
 }
@@ -264,7 +266,8 @@ function parsePlaintext(value: ConnectOptions["plaintext"]): "allow" | "loopback
 }
 
 function parseName(name: unknown): string {
-  return checkString("connect: name", name ?? defaultName(), { maxLength: MAX_NAME_LENGTH });
+  if (name === undefined) return defaultName();
+  return checkString("connect: name", name, { maxLength: MAX_NAME_LENGTH });
 }
 
 function nativeDefaults(settings: Numbers & Groups & { name: string }): NatsConnectionOptions {
@@ -293,13 +296,18 @@ function nativeReconnect(reconnect: ReconnectSettings | undefined): NatsConnecti
 
 function parseNative(native: ConnectOptions["nats"]): NatsConnectionOptions {
   if (native === undefined) return {};
-  checkObject("connect: nats", native);
+  checkSecretObject("connect: nats", native);
   for (const [key, advice] of Object.entries(REFUSED)) {
     if (!Object.hasOwn(native, key)) continue;
     throw new TypeError(`connect: nats.${key} has no effect here; ${advice}`);
   }
   // An explicit undefined must not erase a default.
   return Object.fromEntries(Object.entries(native).filter(([, value]) => value !== undefined));
+}
+
+/** Unlike `??`, it leaves null in place: that is no way to ask for a default. */
+function withDefault(value: unknown, fallback: unknown): unknown {
+  return value === undefined ? fallback : value;
 }
 
 /** The defaults, replaced by what is given and not undefined. */

@@ -122,6 +122,37 @@ test("wrong types, unknown options and what contradicts itself: TypeError", () =
   }
 });
 
+test("null asks for no default", () => {
+  const keys = ["timeoutMs", "requestTimeoutMs", "drainTimeoutMs", "pingIntervalMs", "maxPingsOut"];
+  for (const key of [...keys, "name", "servers"]) {
+    const parse = () => parseConnectOptions({ [key]: null });
+    assert.throws(parse, { name: "TypeError", message: new RegExp(key) }, key);
+  }
+  const health = { intervalMs: null as unknown as number };
+  assert.throws(() => parseConnectOptions({ health }), TypeError);
+});
+
+test("what is given instead of an object is not shown: it may be an address with a password", () => {
+  const address = "nats://me:hunter2@a";
+  const wrong: [unknown, RegExp][] = [
+    [address, /^connect options must be an object, got a string$/],
+    [[address], /^connect options must be an object, got an array$/],
+    [null, /^connect options must be an object, got null$/],
+    [{ nats: address }, /^connect: nats must be an object, got a string$/],
+    [{ tls: address }, /^connect: tls must be an object or null, got a string$/],
+    [{ authenticator: address }, /^connect: authenticator must be a function, got a string$/],
+    [{ authenticator: [address] }, /^connect: authenticator must be a function, got a string$/],
+  ];
+  for (const [options, message] of wrong) {
+    assert.throws(() => parseConnectOptions(options as ConnectOptions), (error) => {
+      assert.ok(error instanceof TypeError);
+      assert.match(error.message, message);
+      assert.doesNotMatch(inspect(error, { depth: 9 }), /hunter2/);
+      return true;
+    });
+  }
+});
+
 test("numbers out of range: RangeError", () => {
   const durations = ["timeoutMs", "requestTimeoutMs", "drainTimeoutMs", "pingIntervalMs"];
   const wrong: object[] = [

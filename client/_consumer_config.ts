@@ -55,6 +55,39 @@ export function nativeConfig(
   };
 }
 
+/**
+ * Makes the native configuration of a consumer that takes the place of one that is gone: as that one
+ * was, whoever made it, but for where it begins.
+ */
+export function successorConfig(
+  settings: Settings,
+  stored: Partial<ConsumerConfig>,
+  startAt?: number,
+): Partial<ConsumerConfig> {
+  const { deliver_policy, opt_start_seq: _seq, opt_start_time, metadata, ...kept } = stored;
+  // The server adds notes of its own, and says no when it gets them back.
+  const notes = Object.entries(metadata ?? {}).filter(([key]) => !key.startsWith("_nats."));
+  return {
+    ...kept,
+    ...(notes.length === 0 ? {} : { metadata: Object.fromEntries(notes) }),
+    ...(startAt !== undefined
+      ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startAt }
+      : settings.deliver !== undefined
+      ? deliverFields(settings.deliver)
+      // That one may have taken another's place itself, and begun where that one ended.
+      : deliver_policy === undefined || deliver_policy === DeliverPolicy.StartSequence
+      ? deliverFields("all")
+      : { deliver_policy, ...definedFields({ opt_start_time }) }),
+  };
+}
+
+/** Whether the options, or else the stored consumer, ask for the last message of each subject. */
+export function isLastPerSubject(settings: Settings, stored: Partial<ConsumerConfig>): boolean {
+  return settings.deliver === undefined
+    ? stored.deliver_policy === DeliverPolicy.LastPerSubject
+    : settings.deliver === "last-per-subject";
+}
+
 function settlementFields(settings: Settings): Partial<ConsumerConfig> {
   const { ackPolicy = "explicit", ackWaitMs, backoffMs, maxAckPending, maxDeliver } = settings;
   const settles = ackPolicy !== "none";

@@ -9,6 +9,7 @@ import type { ConsumerSettings } from "./_consumer_settings.ts";
 import { deleteConsumer, findConsumer, type FoundConsumer } from "./_consumer_setup.ts";
 import { SettlementDesk } from "./_settlement.ts";
 import { serverOf } from "./_stream_api.ts";
+import { within } from "./_within.ts";
 import type { ConsumerEvent } from "./client_event.ts";
 import type { ConsumeHandler } from "./consume_options.ts";
 import {
@@ -19,8 +20,8 @@ import {
   DEFAULT_GRACE_MS,
 } from "./consumption.ts";
 import { type Abandoned, ABORT_GRACE_MS, type ClientCore } from "./core.ts";
-import { untilAborted } from "./deadline.ts";
 import type { StreamDelivery } from "./delivery.ts";
+import { JsflowError } from "./errors.ts";
 import { PullLoop } from "./pull_loop.ts";
 import { translateError } from "./translate_error.ts";
 import { checkDurationMs, checkOptions } from "./validate.ts";
@@ -59,6 +60,8 @@ export class RunningConsumption<T, K extends string> implements Consumption {
   #quieting: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #abandoned = 0;
+  /** Since the server fell silent, until it is pulled from again. */
+  #isSilent = false;
 
   constructor(options: RunningConsumptionOptions<T, K>) {
     this.#options = options;
@@ -80,14 +83,15 @@ export class RunningConsumption<T, K extends string> implements Consumption {
       effective: effectiveConfig(found.info.config),
       onError,
     });
-    const onRelease = (bytes: number) => this.#loop.release(bytes);
     this.#runner = new MessageRunner({
       core,
       settings,
       desk: this.#desk,
       handler,
-      onRelease,
+      reach: { lastHeard: () => this.#loop.lastHeard, isReached: () => this.#isReached() },
+      onRelease: (bytes) => this.#loop.release(bytes),
       onError,
+      onStuck: (isStuck) => this.#stuck(isStuck),
     });
     this.#loop = this.#createLoop(progress);
     this.#recovery = new ConsumerRecovery({
@@ -97,7 +101,7 @@ export class RunningConsumption<T, K extends string> implements Consumption {
       progress,
       onRestored: () => this.#pull(),
       onEvent: (what, detail) => this.#tell(what, detail),
-      onReplaced: (info) => this.#replaced(info, progress),
+      onReplaced: (info, isSameStream) => this.#replaced(info, progress, isSameStream),
       onError: (error) => this.#report(error),
       onFatal: (error) => void this.#end(error, DEFAULT_GRACE_MS),
     });
@@ -127,9 +131,7 @@ export class RunningConsumption<T, K extends string> implements Consumption {
   resume(): void {
     if (this.#status !== "paused") return;
     this.#status = "running";
-    this.#quieting = undefined;
-    this.#runner.open();
-    if (!this.#recovery.hurry()) this.#pull();
+    this.#wake();
   }
 
   async drain(options?: ConsumptionDrainOptions): Promise<void> {
@@ -170,7 +172,7 @@ export class RunningConsumption<T, K extends string> implements Consumption {
     const over = () => this.#graceOver.abort(signal.reason);
     if (signal.aborted) over();
     else signal.addEventListener("abort", over, { once: true });
-    await this.#end(undefined, undefined);
+    await this.#end(this.#lostConnection(), undefined);
     signal.removeEventListener("abort", over);
     if (this.#abandoned === 0) return [];
     return [{ what: `consumer ${this.name} of ${this.stream}`, count: this.#abandoned }];
@@ -189,15 +191,31 @@ export class RunningConsumption<T, K extends string> implements Consumption {
       expiresMs: Math.max(EXPIRES_MS, pullHeartbeatMs * 3),
       heartbeatMs: pullHeartbeatMs,
       onMessage: (delivery) => this.#receive(delivery, progress),
-      onTrouble: (trouble, detail) => this.#recovery.trouble(trouble, detail),
+      onTrouble: (trouble, detail) => {
+        this.#isSilent ||= trouble === "silent";
+        if (this.#isSilent) this.#runner.doubt();
+        this.#recovery.trouble(trouble, detail);
+      },
       onNotice: (description) => this.#recovery.notice(description),
       onServed: () => this.#recovery.served(),
     });
     return loop;
   }
 
+  /** What is lost on the way is found out by silence, or when the connection is seen to be gone. */
+  #isReached(): boolean {
+    try {
+      this.#options.core.checkLink("send a heartbeat");
+      return !this.#isSilent;
+    } catch {
+      return false;
+    }
+  }
+
   #pull(): void {
-    if (this.#status !== "running") return;
+    if (this.#status !== "running" || this.#runner.isStuck) return;
+    this.#runner.doubt();
+    this.#isSilent = false;
     try {
       this.#loop.start();
     } catch (error) {
@@ -208,15 +226,49 @@ export class RunningConsumption<T, K extends string> implements Consumption {
   }
 
   #receive(delivery: StreamDelivery, progress: ConsumerProgress): void {
-    progress.received(delivery, this.#desk.effective.ackPolicy !== "none");
-    this.#runner.accept(delivery, this.#loop.lastHeard);
+    try {
+      progress.received(delivery, this.#desk.effective.ackPolicy !== "none");
+      this.#runner.accept(delivery, this.#loop.lastHeard);
+    } catch (error) {
+      // It is read in the connection's own loop, which would end.
+      this.#report(error);
+      delivery.nak(this.#options.settings.errorDelayMs);
+    }
   }
 
-  /** What the old consumer delivered, the new one delivers again. */
-  #replaced(info: ConsumerInfo, progress: ConsumerProgress): void {
+  /** The consumer is another one now, and maybe its stream too. */
+  #replaced(info: ConsumerInfo, progress: ConsumerProgress, isSameStream: boolean): void {
     progress.reset(info);
     this.#desk.effective = effectiveConfig(info.config);
-    this.#runner.replaced();
+    this.#runner.replaced(isSameStream);
+  }
+
+  /** Behind handlers that hang nothing is begun: others are to have it, until one of them ends. */
+  #stuck(isStuck: boolean): void {
+    if (!isStuck) return this.#wake();
+    logger.warn("consumer {consumer} of {stream} takes nothing: all its handlers are overdue", {
+      consumer: this.name,
+      stream: this.stream,
+    });
+    void this.#quiet();
+  }
+
+  /** Takes messages again, if it is to. */
+  #wake(): void {
+    if (this.#status !== "running" || this.#runner.isStuck) return;
+    this.#quieting = undefined;
+    this.#runner.open();
+    if (!this.#recovery.hurry()) this.#pull();
+  }
+
+  /** Why it ends with the client, when nobody closed that. */
+  #lostConnection(): JsflowError | undefined {
+    if (!this.#options.core.connection.isClosed()) return undefined;
+    return new JsflowError(
+      "connection_closed",
+      `cannot go on with consumer ${this.name} of ${this.stream}: the connection has ended; ` +
+        "connect again",
+    );
   }
 
   /** Stops pulling; what is on its way or waits for a handler goes back at once. */
@@ -328,12 +380,4 @@ export class RunningConsumption<T, K extends string> implements Consumption {
       complain(error);
     }
   }
-}
-
-/** Waits for a promise, but not longer than `ms`; how it ends is of no interest. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), ms);
-  await untilAborted(promise, controller.signal).catch(() => {});
-  clearTimeout(timer);
 }

@@ -6,8 +6,17 @@ import type { NatsMessage } from "./native.ts";
 import type { AckConfirmedOptions, NakOptions, StreamMessage } from "./stream_message.ts";
 import type { Subject, SubjectParams } from "./subject.ts";
 import { checkDurationMs, checkOptions, checkSignal, checkString } from "./validate.ts";
+import type { OperationDetails } from "../trace/telemetry.ts";
 
 const MAX_REASON_LENGTH = 1_024;
+
+/** Whether what is sent arrives, as far as that can be known. */
+export interface ServerReach {
+  /** When the server was last heard, by the monotonic clock. */
+  readonly lastHeard: () => number;
+  /** Whether the connection is there and the server answers. */
+  readonly isReached: () => boolean;
+}
 
 /** What all messages of one consumption share. */
 export interface MessageShare<T, K extends string> {
@@ -16,6 +25,7 @@ export interface MessageShare<T, K extends string> {
   readonly timeoutMs: number;
   /** The client's time for requests. */
   readonly requestTimeoutMs: number;
+  readonly reach: ServerReach;
 }
 
 /** Why a handler was told to stop. */
@@ -29,17 +39,34 @@ export class ConsumedMessage<T, K extends string> implements StreamMessage<T, K>
   confirming: Promise<void> | undefined;
   /** When the server last began to wait for its settlement, by the monotonic clock. */
   heardAt: number;
-  /** When its handler must be done. */
+  /** When the last sign of life was sent for it, whether or not it arrived. */
+  beatenAt: number;
+  /** When its handler must be done, or counts as hung. */
   deadlineAt: number = Infinity;
+  /** Whether its handler's deadline has passed. */
+  isOverdue = false;
   abortedBy: AbortCause | undefined;
   readonly #share: MessageShare<T, K>;
+  /** The newest `heardAt` that the server was heard after. */
+  #surelyAt: number;
   #controller: AbortController | undefined;
   #abortReason: unknown;
 
   constructor(share: MessageShare<T, K>, delivery: StreamDelivery, heardAt: number) {
     this.#share = share;
     this.delivery = delivery;
-    this.heardAt = heardAt;
+    this.heardAt = this.beatenAt = this.#surelyAt = heardAt;
+  }
+
+  /** It was delivered once more: that delivery is the one to settle. */
+  join(delivery: StreamDelivery, heardAt: number): void {
+    this.delivery = delivery;
+    this.heardAt = this.beatenAt = this.#surelyAt = heardAt;
+  }
+
+  /** The server is out of reach, or was: signs of life that it was not heard after don't count. */
+  doubt(): void {
+    if (this.#share.reach.lastHeard() <= this.heardAt) this.heardAt = this.#surelyAt;
   }
 
   get subject(): string {
@@ -121,7 +148,10 @@ export class ConsumedMessage<T, K extends string> implements StreamMessage<T, K>
 
   /** Tells the server only. */
   beat(now: number): void {
-    this.heardAt = now;
+    const { reach } = this.#share;
+    if (reach.lastHeard() > this.heardAt) this.#surelyAt = this.heardAt;
+    this.beatenAt = now;
+    if (reach.isReached()) this.heardAt = now;
     this.#share.desk.working(this);
   }
 
@@ -153,4 +183,20 @@ export class ConsumedMessage<T, K extends string> implements StreamMessage<T, K>
     signal?.throwIfAborted();
     await this.#share.desk.ackConfirmed(this, { signal, timeoutMs });
   }
+}
+
+/** What the telemetry of handling a message says. */
+export function processDetails<T, K extends string>(
+  { delivery }: ConsumedMessage<T, K>,
+  { template }: Subject<T, K>,
+): OperationDetails {
+  return {
+    destination: delivery.subject,
+    template,
+    bodyBytes: delivery.data.length,
+    consumerGroup: delivery.consumer,
+    stream: delivery.stream,
+    messageId: `${delivery.stream}:${delivery.streamSeq}`,
+    parent: delivery.message.headers,
+  };
 }

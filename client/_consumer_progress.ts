@@ -15,7 +15,8 @@ export interface ConsumerPosition {
  *
  * Deliveries of a consumer are numbered: as long as this process sees them without a gap, nobody
  * else consumes, and what is settled is known here. After a gap only the server's ack floor counts,
- * as it was last read: all messages up to it are settled, whoever did it.
+ * as it was last read: all messages up to it are settled, whoever did it. Once the server says that
+ * nothing is open, the position is as certain as at the beginning.
  */
 export class ConsumerProgress {
   /** Received here and not settled. */
@@ -32,6 +33,14 @@ export class ConsumerProgress {
     this.#isAlone = position.num_ack_pending === 0;
     this.#nextDelivery = position.delivered.consumer_seq + 1;
     this.#highest = Math.max(position.delivered.stream_seq, this.#ackFloor);
+  }
+
+  /** Takes in what the server says now about the same consumer. */
+  refresh(position: ConsumerPosition): void {
+    this.#ackFloor = Math.max(this.#ackFloor, position.ack_floor.stream_seq);
+    // With nothing open, all is settled up to there. What has come while it answered is behind that,
+    // and the delivery after it shows a gap.
+    if (!this.#isAlone && position.num_ack_pending === 0) this.reset(position);
   }
 
   /** A message has come; with `isOpen` false it counts as settled. */

@@ -1,4 +1,6 @@
-import type { ConsumerInfo } from "@nats-io/jetstream";
+import { getLogger } from "@logtape/logtape";
+import type { ConsumerConfig, ConsumerInfo } from "@nats-io/jetstream";
+import { isLastPerSubject } from "./_consumer_config.ts";
 import type { ConsumerProgress } from "./_consumer_progress.ts";
 import type { ConsumerSettings } from "./_consumer_settings.ts";
 import { findConsumer, type FoundConsumer, makeConsumer, settleDrift } from "./_consumer_setup.ts";
@@ -26,6 +28,12 @@ const BACKOFF: RetryPolicy = {
  */
 const CONFIRM_MS = 250;
 
+/** Milliseconds between looks at the position of a consumer that works, for the case that it goes. */
+const REFRESH_MS = 60_000;
+const REFRESH_RETRY: RetryPolicy = { attempts: 5, initialMs: 100, factor: 2 };
+
+const logger = getLogger(["jsflow", "client"]);
+
 /** What a recovery is made of. */
 export interface ConsumerRecoveryOptions {
   readonly core: ClientCore;
@@ -35,8 +43,12 @@ export interface ConsumerRecoveryOptions {
   /** Pulls again, unless it is not to pull. */
   readonly onRestored: () => void;
   readonly onEvent: (what: ConsumerEvent["what"], detail: string) => void;
-  /** The consumer is another one now: what the old one delivered comes again. */
-  readonly onReplaced: (info: ConsumerInfo) => void;
+  /**
+   * The consumer is another one now: what the old one delivered comes again. When the stream is
+   * another one too, the same sequence means another message, and nothing that was delivered before
+   * may be settled any more.
+   */
+  readonly onReplaced: (info: ConsumerInfo, isSameStream: boolean) => void;
   /** Told what stands in the way. */
   readonly onError: (error: unknown) => void;
   /** No recovery is possible, or none is wanted. */
@@ -51,12 +63,16 @@ export class ConsumerRecovery {
   readonly #closed = new AbortController();
   #streamCreated: number;
   #created: string;
+  /** How the consumer was when last seen. */
+  #stored: Partial<ConsumerConfig>;
   #leader: string | undefined;
   #failures = 0;
   #isServed = true;
   #isLost = false;
   #work: Promise<void> | undefined;
   #pause: AbortController | undefined;
+  #refreshing: Promise<void> | undefined;
+  #refreshTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ConsumerRecoveryOptions) {
     this.#options = options;
@@ -65,6 +81,7 @@ export class ConsumerRecovery {
     this.#consumer = info.name;
     this.#streamCreated = streamCreated;
     this.#created = String(info.created);
+    this.#stored = info.config;
     this.#leader = info.cluster?.leader;
   }
 
@@ -91,20 +108,58 @@ export class ConsumerRecovery {
     const wasServed = this.#isServed;
     this.#isServed = true;
     this.#failures = 0;
+    if (!this.#closed.signal.aborted) {
+      this.#refreshTimer ??= setInterval(() => this.#refresh(), REFRESH_MS);
+    }
     if (!wasServed) this.#options.onEvent("recovered", "the server delivers again");
   }
 
   /** The connection is back: no reason to wait longer. Returns whether a recovery is under way. */
   hurry(): boolean {
+    this.#failures = 0;
     this.#pause?.abort();
-    return this.#work !== undefined;
+    if (this.#work !== undefined) return true;
+    this.#refresh();
+    return false;
   }
 
   /** Gives up. */
   async close(): Promise<void> {
     this.#closed.abort(new Error("the consumption ends"));
     this.#pause?.abort();
+    clearInterval(this.#refreshTimer);
+    await this.#refreshing;
     await this.#work;
+  }
+
+  /** Others may have settled messages meanwhile; that can't be asked any more when it is gone. */
+  #refresh(): void {
+    if (this.#closed.signal.aborted || this.#work !== undefined) return;
+    this.#refreshing ??= this.#readInTime().finally(() => this.#refreshing = undefined);
+  }
+
+  /** The client learns a moment later than this that its connection is back. */
+  async #readInTime(): Promise<void> {
+    const { signal } = this.#closed;
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        return await this.#readPosition();
+      } catch (error) {
+        const delayMs = retryDelayMs(REFRESH_RETRY, failures, Math.random);
+        const consumer = this.#consumer;
+        logger.debug("cannot read the position of {consumer}: {error}", { consumer, error });
+        if (delayMs === undefined) return;
+        await systemClock.sleep(delayMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  async #readPosition(): Promise<void> {
+    const info = await this.#findConsumer();
+    // Another consumer of the name is for the recovery, once the loop is in trouble.
+    if (info === undefined || String(info.created) !== this.#created) return;
+    this.#stored = info.config;
+    this.#options.progress.refresh(info);
   }
 
   #refusal(detail: string): JsflowError {
@@ -158,14 +213,13 @@ export class ConsumerRecovery {
   async #restore(): Promise<void> {
     const { core, onEvent } = this.#options;
     const { signal } = this.#closed;
-    const target = { stream: this.#stream, consumer: this.#consumer, signal };
     const info = await this.#findConsumer();
     if (info === undefined) return await this.#replace();
     this.#isLost = false;
     if (String(info.created) !== this.#created) {
       const settled = await settleDrift(core, { ...this.#options.settings, signal }, info);
-      this.#streamCreated = (await streamInfo(core, target.stream, { signal })).created.getTime();
-      return this.#adopt(settled, "somebody made it again");
+      const created = (await streamInfo(core, this.#stream, { signal })).created.getTime();
+      return this.#adopt(settled, created, "somebody made it again");
     }
     const leader = info.cluster?.leader;
     if (leader !== undefined && leader !== this.#leader) {
@@ -202,16 +256,16 @@ export class ConsumerRecovery {
     const isSameStream = created === this.#streamCreated;
     // In a stream that was made again everything is new.
     const startAt = this.#mayResume ? isSameStream ? progress.resumeAt : 1 : undefined;
-    const info = await makeConsumer(core, settings, { stream, consumer, startAt, signal });
-    this.#streamCreated = created;
+    const stored = this.#stored;
+    const info = await makeConsumer(core, settings, { stream, consumer, startAt, stored, signal });
     this.#isLost = false;
     const where = startAt === undefined ? "as its options say" : `from message ${startAt} on`;
-    this.#adopt(info, `it was made again, ${where}`);
+    this.#adopt(info, created, `it was made again, ${where}`);
   }
 
   get #mayResume(): boolean {
-    const { deliver, onGone } = this.#options.settings;
-    return onGone === "resume" && deliver !== "last-per-subject";
+    const { settings } = this.#options;
+    return settings.onGone === "resume" && !isLastPerSubject(settings, this.#stored);
   }
 
   /** Returns when the stream was made, once it is certain that there is one. */
@@ -228,16 +282,21 @@ export class ConsumerRecovery {
     await systemClock.sleep(CONFIRM_MS, signal);
     const { autoCreate, subject } = settings;
     if (autoCreate !== undefined) {
-      const wanted = { ...autoCreate, stream: this.#stream };
+      // Without subjects of its own, a stream with a name would capture less than one without.
+      const { subjects = this.#options.found.subjects } = autoCreate;
+      const wanted = { ...autoCreate, stream: this.#stream, subjects };
       return (await ensureStreamFor(core, subject, wanted, { signal })).created.getTime();
     }
     return (await streamInfo(core, this.#stream, { signal })).created.getTime();
   }
 
-  #adopt(info: ConsumerInfo, detail: string): void {
+  #adopt(info: ConsumerInfo, streamCreated: number, detail: string): void {
+    const isSameStream = streamCreated === this.#streamCreated;
+    this.#streamCreated = streamCreated;
     this.#created = String(info.created);
+    this.#stored = info.config;
     this.#leader = info.cluster?.leader;
-    this.#options.onReplaced(info);
+    this.#options.onReplaced(info, isSameStream);
     this.#options.onEvent("recreated", detail);
   }
 }

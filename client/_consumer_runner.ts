@@ -1,9 +1,14 @@
 import type { ConsumerSettings } from "./_consumer_settings.ts";
-import { ConsumedMessage, type MessageShare } from "./_consumer_message.ts";
+import {
+  ConsumedMessage,
+  type MessageShare,
+  processDetails,
+  type ServerReach,
+} from "./_consumer_message.ts";
 import { MessageQueue } from "./_consumer_queue.ts";
-import type { SettlementDesk } from "./_settlement.ts";
+import { lostError, type SettlementDesk, termReasonOf } from "./_settlement.ts";
 import type { ConsumeHandler } from "./consume_options.ts";
-import type { ClientCore } from "./core.ts";
+import { ABORT_GRACE_MS, type ClientCore } from "./core.ts";
 import { untilAborted } from "./deadline.ts";
 import type { StreamDelivery } from "./delivery.ts";
 import { JsflowError } from "./errors.ts";
@@ -16,9 +21,12 @@ export interface MessageRunnerOptions<T, K extends string> {
   readonly settings: ConsumerSettings<T, K>;
   readonly desk: SettlementDesk<ConsumedMessage<T, K>>;
   readonly handler: ConsumeHandler<T, K>;
+  readonly reach: ServerReach;
   /** A message is no longer held; called once for each that was accepted. */
   readonly onRelease: (bytes: number) => void;
   readonly onError: (error: unknown, message: ConsumedMessage<T, K>) => void;
+  /** Handlers that don't stop at their deadlines hold every place, or one is free again. */
+  readonly onStuck: (isStuck: boolean) => void;
 }
 
 /**
@@ -32,8 +40,11 @@ export class MessageRunner<T, K extends string> {
   readonly #queue = new MessageQueue<ConsumedMessage<T, K>>();
   /** Those whose handlers wait for something. */
   readonly #running = new Set<ConsumedMessage<T, K>>();
-  /** Whether what is held may come as a first delivery, of a consumer that was made again. */
-  #wasReplaced = false;
+  /** Those of them that went on for a while when their deadlines had passed. */
+  readonly #hung = new Set<ConsumedMessage<T, K>>();
+  /** Held since before the consumer was made again: they may come as first deliveries. */
+  readonly #outlived = new Set<ConsumedMessage<T, K>>();
+  #isStuck = false;
   #active = 0;
   #door: "open" | "returning" | "shut" = "open";
   #isPumping = false;
@@ -43,9 +54,8 @@ export class MessageRunner<T, K extends string> {
 
   constructor(options: MessageRunnerOptions<T, K>) {
     this.#options = options;
-    const { core, desk, settings } = options;
-    const { subject, timeoutMs } = settings;
-    this.#share = { subject, desk, timeoutMs, requestTimeoutMs: core.requestTimeoutMs };
+    const { core: { requestTimeoutMs }, desk, reach, settings: { subject, timeoutMs } } = options;
+    this.#share = { subject, desk, timeoutMs, requestTimeoutMs, reach };
   }
 
   /** Handlers that have begun and not ended. */
@@ -58,16 +68,20 @@ export class MessageRunner<T, K extends string> {
     return this.#queue.length;
   }
 
+  /** Whether every place is held by a handler that does not stop at its deadline. */
+  get isStuck(): boolean {
+    return this.#isStuck;
+  }
+
   /** Takes a message. */
   accept(delivery: StreamDelivery, heardAt: number): void {
     this.counts.received++;
     this.counts.pending = delivery.pending;
     if (delivery.deliveryCount > 1) this.#countRedelivery();
-    const mayBeHeld = delivery.deliveryCount > 1 || this.#wasReplaced;
-    const earlier = mayBeHeld ? this.#find(delivery.streamSeq) : undefined;
+    const mayBeHeld = delivery.deliveryCount > 1 || this.#outlived.size > 0;
+    const earlier = mayBeHeld ? this.#find(delivery) : undefined;
     if (earlier !== undefined) {
-      earlier.delivery = delivery;
-      earlier.heardAt = heardAt;
+      earlier.join(delivery, heardAt);
       return this.#options.onRelease(delivery.data.length);
     }
     const message = new ConsumedMessage(this.#share, delivery, heardAt);
@@ -100,11 +114,21 @@ export class MessageRunner<T, K extends string> {
     for (const message of this.#queue.clear()) this.#giveBack(message);
   }
 
-  /** The consumer was made again: it delivers once more what the old one did. */
-  replaced(): void {
-    this.#wasReplaced = true;
-    if (this.#options.desk.effective.ackPolicy === "none") return;
-    for (const message of this.#queue.clear()) this.#options.onRelease(message.data.length);
+  /**
+   * The consumer was made again. In the same stream it delivers once more what the old one did; in
+   * one that was made again too, it delivers others with the same numbers.
+   */
+  replaced(isSameStream: boolean): void {
+    const { desk } = this.#options;
+    const isAcked = desk.effective.ackPolicy !== "none";
+    if (isAcked) { for (const message of this.#queue.clear()) this.#release(message); }
+    if (isSameStream) { for (const message of this.#held()) this.#outlived.add(message); }
+    else if (isAcked) this.#disown();
+  }
+
+  /** The server may have missed the last signs of life. */
+  doubt(): void {
+    for (const message of this.#held()) message.doubt();
   }
 
   /** Resolves when no handler runs, or rejects with the signal's reason. */
@@ -134,13 +158,30 @@ export class MessageRunner<T, K extends string> {
 
   #giveBack(message: ConsumedMessage<T, K>): void {
     this.#options.desk.nak(message, 0);
+    this.#release(message);
+  }
+
+  #release(message: ConsumedMessage<T, K>): void {
+    if (this.#outlived.size > 0) this.#outlived.delete(message);
     this.#options.onRelease(message.data.length);
   }
 
+  /** What handlers hold of a stream that is gone. */
+  #disown(): void {
+    this.#options.desk.disown(this.#running);
+    this.#outlived.clear();
+    for (const message of this.#running) {
+      message.abort("cancelled", lostError(message.delivery, "finish"));
+    }
+  }
+
   /** A message that is held and open: a second delivery of it joins the first. */
-  #find(sequence: number): ConsumedMessage<T, K> | undefined {
+  #find({ storedAt, streamSeq }: StreamDelivery): ConsumedMessage<T, K> | undefined {
     for (const message of this.#held()) {
-      if (message.sequence === sequence && message.settlement === undefined) return message;
+      const { delivery, settlement } = message;
+      // A stream that was made again gives the same numbers to other messages.
+      const isSame = delivery.streamSeq === streamSeq && delivery.storedAt === storedAt;
+      if (isSame && settlement === undefined) return message;
     }
     return undefined;
   }
@@ -159,7 +200,7 @@ export class MessageRunner<T, K extends string> {
         if (message === undefined) return;
         const now = performance.now();
         // The server has given it to somebody by now.
-        if (this.#isStale(message, now)) this.#options.onRelease(message.data.length);
+        if (this.#isStale(message, now)) this.#release(message);
         else this.#run(message, now);
       }
     } finally {
@@ -175,7 +216,8 @@ export class MessageRunner<T, K extends string> {
 
   #run(message: ConsumedMessage<T, K>, now: number): void {
     this.#active++;
-    const operation = this.#begin(message);
+    const { core, handler, settings } = this.#options;
+    const operation = core.telemetry.begin("process", processDetails(message, settings.subject));
     let value: T;
     try {
       value = message.decode();
@@ -184,69 +226,52 @@ export class MessageRunner<T, K extends string> {
       return this.#finish(message, operation, error);
     }
     let result: unknown;
+    let isPending: boolean;
     try {
-      result = operation.run(() => this.#options.handler(value, message));
+      result = operation.run(() => handler(value, message));
+      isPending = isThenable(result); // reads a property, which may throw
     } catch (error) {
-      this.#fail(message, error);
-      return this.#finish(message, operation, error);
+      const failure = error ?? new Error("the handler threw nothing");
+      this.#fail(message, failure);
+      return this.#finish(message, operation, failure);
     }
-    if (!isThenable(result) && message.confirming === undefined) {
+    if (!isPending && message.confirming === undefined) {
       this.#succeed(message);
       if (message.confirming === undefined) return this.#finish(message, operation);
     }
-    this.#wait(message, operation, now, result);
-  }
-
-  #begin(message: ConsumedMessage<T, K>): Operation {
-    const { core, settings } = this.#options;
-    const { delivery } = message;
-    return core.telemetry.begin("process", {
-      destination: delivery.subject,
-      template: settings.subject.template,
-      bodyBytes: delivery.data.length,
-      consumerGroup: delivery.consumer,
-      stream: delivery.stream,
-      messageId: `${delivery.stream}:${delivery.streamSeq}`,
-      parent: delivery.message.headers,
-    });
-  }
-
-  /** The way of a handler that waits, or of an ack that is to be confirmed. */
-  #wait(
-    message: ConsumedMessage<T, K>,
-    operation: Operation,
-    now: number,
-    result: unknown,
-  ): void {
     this.#running.add(message);
     message.deadlineAt = now + this.#share.timeoutMs;
     this.#watch(message);
-    Promise.resolve(result).then(
-      () => {
-        this.#succeed(message);
-        this.#leave(message, operation);
-      },
-      (error) => {
-        const failure = error ?? new Error("the handler rejected without a reason");
-        this.#fail(message, failure);
-        this.#leave(message, operation, failure);
-      },
-    );
+    void this.#wait(message, operation, result);
   }
 
-  #leave(message: ConsumedMessage<T, K>, operation: Operation, error?: unknown): void {
-    const end = () => {
-      this.#running.delete(message);
-      this.#finish(message, operation, error);
-    };
-    if (message.confirming === undefined) end();
-    else void message.confirming.then(end);
+  /** The way of a handler that waits, or of an ack that is to be confirmed; never rejects. */
+  async #wait(
+    message: ConsumedMessage<T, K>,
+    operation: Operation,
+    result: unknown,
+  ): Promise<void> {
+    let failure: unknown;
+    try {
+      await result;
+      this.#succeed(message);
+    } catch (error) {
+      failure = error ?? new Error("the handler rejected without a reason");
+      this.#fail(message, failure);
+    }
+    if (message.confirming !== undefined) await message.confirming;
+    this.#running.delete(message);
+    this.#hung.delete(message);
+    this.#finish(message, operation, failure);
+    if (!this.#isStuck || this.#hung.size >= this.#options.settings.concurrency) return;
+    this.#isStuck = false;
+    this.#options.onStuck(false);
   }
 
   #finish(message: ConsumedMessage<T, K>, operation: Operation, error?: unknown): void {
     operation.end(error);
     this.#active--;
-    this.#options.onRelease(message.data.length);
+    this.#release(message);
     if (this.#active === 0) {
       this.#idle?.resolve();
       this.#idle = undefined;
@@ -269,7 +294,7 @@ export class MessageRunner<T, K extends string> {
       core.telemetry.count("handlerErrors");
       onError(error, message);
     }
-    if (isPermanent(error)) desk.term(message, errorText(error));
+    if (isPermanent(error)) desk.term(message, termReasonOf(error));
     else if (message.abortedBy === "cancelled") desk.nak(message, settings.cancelDelayMs);
     else this.#nakFailed(message);
   }
@@ -291,7 +316,11 @@ export class MessageRunner<T, K extends string> {
     else this.#nakFailed(message);
   }
 
-  #expire(message: ConsumedMessage<T, K>): void {
+  /** Its handler's deadline has passed; a while later it counts as hung. */
+  #expire(message: ConsumedMessage<T, K>, now: number): void {
+    if (message.isOverdue) return this.#hang(message);
+    message.isOverdue = true;
+    message.deadlineAt = now + ABORT_GRACE_MS;
     const { core, onError } = this.#options;
     const { timeoutMs } = this.#share;
     const error = new JsflowError(
@@ -300,12 +329,22 @@ export class MessageRunner<T, K extends string> {
         `than ${timeoutMs} ms; raise timeoutMs, or call message.heartbeat() while it works`,
     );
     message.abort("deadline", error);
-    message.deadlineAt = Infinity;
     if (message.settlement !== undefined) return; // the handler goes on after its ack
     this.counts.failed++;
     core.telemetry.count("handlerErrors");
     onError(error, message);
     this.#nakFailed(message);
+  }
+
+  /** What waits behind hung handlers alone would wait for ever, kept from others. */
+  #hang(message: ConsumedMessage<T, K>): void {
+    const { desk, onStuck, settings } = this.#options;
+    message.deadlineAt = Infinity;
+    this.#hung.add(message);
+    const isStuck = this.#hung.size >= settings.concurrency;
+    if (!isStuck || this.#isStuck || desk.effective.ackPolicy === "none") return;
+    this.#isStuck = true;
+    onStuck(true);
   }
 
   get #beatMs(): number {
@@ -315,7 +354,7 @@ export class MessageRunner<T, K extends string> {
   }
 
   #dueOf(message: ConsumedMessage<T, K>, beatMs: number): number {
-    const beatAt = message.settlement === undefined ? message.heardAt + beatMs : Infinity;
+    const beatAt = message.settlement === undefined ? message.beatenAt + beatMs : Infinity;
     return Math.min(beatAt, message.deadlineAt);
   }
 
@@ -346,8 +385,8 @@ export class MessageRunner<T, K extends string> {
     const beatMs = this.#beatMs;
     let dueAt = Infinity;
     for (const message of this.#held()) {
-      if (now >= message.deadlineAt) this.#expire(message);
-      if (message.settlement === undefined && now - message.heardAt >= beatMs) {
+      if (now >= message.deadlineAt) this.#expire(message, now);
+      if (message.settlement === undefined && now - message.beatenAt >= beatMs) {
         this.#beat(message, now);
       }
       dueAt = Math.min(dueAt, this.#dueOf(message, beatMs));
@@ -358,10 +397,4 @@ export class MessageRunner<T, K extends string> {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
-}
-
-function errorText(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  // One line of what an advisory can hold.
-  return text.replace(/\s+/g, " ").slice(0, 256);
 }

@@ -1,10 +1,8 @@
-import { getLogger } from "@logtape/logtape";
+import { logger } from "./_logger.ts";
 import type { ClientEvent, ClientEvents } from "./client_event.ts";
 
 /** How many events wait for a slow reader before the oldest are dropped. */
 export const MAX_WAITING_EVENTS = 1_000;
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** Passes a client's events on, to functions and to readers. */
 export class EventHub {
@@ -20,7 +18,8 @@ export class EventHub {
   /** Calls every listener, at once; one that throws harms nobody. */
   emit(event: ClientEvent): void {
     for (const reader of this.#readers) reader.push(event);
-    for (const listener of this.#listeners) {
+    for (const listener of [...this.#listeners]) { // those that one adds are for the next event
+      if (!this.#listeners.has(listener)) continue;
       try {
         const result: unknown = listener(event);
         if (result instanceof Promise) result.catch(complain);

@@ -107,3 +107,20 @@ test("an abort ends a reader with the reason, while it waits and before", async 
   assert.equal(hub.size, 0);
   assert.equal(getEventListeners(controller.signal, "abort").length, 0);
 });
+
+test("a listener that is added by a listener gets the next event, one that is removed none", () => {
+  const hub = new EventHub();
+  const seen: string[] = [];
+  const add = (name: string): () => void =>
+    hub.listen((event) => {
+      seen.push(`${name}${detailOf(event)}`);
+      if (seen.length < 100) add(`${name}+`);
+      removeLast();
+    });
+  add("a");
+  const removeLast = hub.listen(() => void seen.push("removed"));
+  hub.emit(event("1"));
+  assert.deepEqual(seen, ["a1"]);
+  hub.emit(event("2"));
+  assert.deepEqual(seen, ["a1", "a2", "a+2"]);
+});

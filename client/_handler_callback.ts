@@ -1,6 +1,4 @@
-import { getLogger } from "@logtape/logtape";
-
-const logger = getLogger(["jsflow", "client"]);
+import { logger } from "./_logger.ts";
 
 /** What a callback for errors throws, or rejects with, has nowhere to go but the log. */
 export function callSafely(callback: () => unknown, subject: string): void {

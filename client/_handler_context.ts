@@ -79,7 +79,7 @@ export interface RespondOptions {
 /**
  * Sends a reply, if the message asks for one.
  *
- * @throws {JsflowError} `payload_too_large`, or as `ClientCore.check` does.
+ * @throws {JsflowError} `payload_too_large`, or as `ClientCore.checkLink` does.
  */
 export function respond(message: NatsMessage, payload: Uint8Array, options: RespondOptions): void {
   const { core, operation } = options;
@@ -88,7 +88,7 @@ export function respond(message: NatsMessage, payload: Uint8Array, options: Resp
   const headers = options.headers ?? (tracing ? nativeHeaders() : undefined);
   injectTrace(core, operation, { payload, headers });
   checkSize("reply", payload.length + headerBytes(headers), core.maxPayloadBytes);
-  core.check("reply");
+  core.checkLink("reply"); // work under way waits neither for the breaker nor for newcomers
   const extra: PublishOptions = headers === undefined ? {} : { headers };
   try {
     core.connection.publish(message.reply, payload, extra);

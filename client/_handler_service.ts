@@ -1,4 +1,3 @@
-import { getLogger } from "@logtape/logtape";
 import type { Operation } from "../trace/telemetry.ts";
 import { decodeValue, encodeValue } from "./_address.ts";
 import { errorHeaders, type ErrorReport, reportOf } from "./_error_headers.ts";
@@ -6,16 +5,15 @@ import { callSafely } from "./_handler_callback.ts";
 import type { CallOutcome, HandlerCall } from "./_handler_call.ts";
 import { HandlerContext, respond } from "./_handler_context.ts";
 import type { DropReason } from "./_handler_runner.ts";
+import { logger } from "./_logger.ts";
 import type { ClientCore } from "./core.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { JsflowError } from "./errors.ts";
+import { isJsflowError, JsflowError } from "./errors.ts";
 import { copyHeaders } from "./message_headers.ts";
 import type { NatsHeaders, NatsMessage } from "./native.ts";
 import type { ServiceContext } from "./service_context.ts";
 
 const EMPTY = new Uint8Array();
-const logger = getLogger(["jsflow", "client"]);
-
 /** What a service is made of. */
 export interface RequestReceptionSource<Req, Res, K extends string> {
   readonly core: ClientCore;
@@ -108,6 +106,7 @@ export class RequestReception<Req, Res, K extends string> {
       } catch (error) {
         const subject = endpoint.filter;
         logger.warn("The service {subject} could not answer: {error}", { subject, error });
+        if (!isJsflowError(error, "payload_too_large")) return;
       }
     }
   }

@@ -1,7 +1,7 @@
 import type { Subscription as NativeSubscription } from "@nats-io/nats-core";
-import { getLogger } from "@logtape/logtape";
 import { DEFAULT_GRACE_MS, type HandlerSettings } from "./_handler_options.ts";
 import { HandlerRunner, type HandlerRunnerOptions } from "./_handler_runner.ts";
+import { logger } from "./_logger.ts";
 import { type Abandoned, ABORT_GRACE_MS, type ClientCore } from "./core.ts";
 import { untilAborted } from "./deadline.ts";
 import { JsflowError } from "./errors.ts";
@@ -12,8 +12,6 @@ import { checkDurationMs, checkOptions } from "./validate.ts";
 
 /** A subscription that is too slow says so this often at most, in milliseconds. */
 const SLOW_REPORT_MS = 1_000;
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** What a subscription is, and what it does with messages. */
 export interface HandlerSubscriptionOptions {

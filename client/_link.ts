@@ -1,4 +1,5 @@
 import type { Status } from "@nats-io/nats-core";
+import { logger } from "./_logger.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsConnection } from "./native.ts";
 import { translateError } from "./translate_error.ts";
@@ -17,6 +18,11 @@ export interface LinkHandlers {
   warned(what: "lame_duck" | "stale", server: string): void;
   /** It is closed for good. */
   closed(cause: Error | undefined): void;
+}
+
+/** Whether there is a connection to a server at this moment, as far as the native client tells. */
+export function isUp(connection: NatsConnection): boolean {
+  return (connection as { protocol?: { connected?: boolean } }).protocol?.connected !== false;
 }
 
 /** Follows the events of a native connection, of any transport. */
@@ -47,9 +53,12 @@ export class Link {
     let isClosed = false;
     for await (const event of this.#events) {
       if (event.type === "close") isClosed = true;
-      else await this.#tell(event);
+      else await this.#tell(event).catch(complain); // whoever goes deaf here never recovers
     }
-    if (!isClosed) return;
+    if (isClosed) await this.#tellEnd().catch(complain);
+  }
+
+  async #tellEnd(): Promise<void> {
     const cause = await this.connection.closed();
     this.#handlers.closed(cause instanceof Error ? translateError(cause, "reconnect") : undefined);
   }
@@ -79,6 +88,10 @@ export class Link {
         return handlers.warned("stale", this.connection.getServer());
     }
   }
+}
+
+function complain(error: unknown): void {
+  logger.error("An event of the connection could not be followed: {error}", { error });
 }
 
 /** What the server refused, as far as it says so. */

@@ -23,6 +23,7 @@ import type {
 } from "./client.ts";
 import type { ClientEvent, ClientEvents } from "./client_event.ts";
 import { type Abandoned, registerCore } from "./core.ts";
+import { untilAborted } from "./deadline.ts";
 import type { EffectiveOptions } from "./effective_options.ts";
 import { JsflowError } from "./errors.ts";
 import type { Health } from "./health.ts";
@@ -103,18 +104,19 @@ export class NatsClient extends MessagingMethods implements Client {
     this.#server = serverCapabilities(connection.info?.version ?? "");
     await this.#core.attach(connection, () => this.#release());
     const { health, requestTimeoutMs } = this.#settings;
-    if (health === undefined) return;
+    if (health === undefined || this.#closing !== undefined) return;
     this.#health = new HealthWatch(this.#core, { ...health, timeoutMs: requestTimeoutMs });
   }
 
   async start(options?: ClientStartOptions): Promise<void> {
     const bounds = this.#bounds("start", options, this.#settings.timeoutMs);
-    bounds.signal?.throwIfAborted();
+    const signals = [bounds.signal, this.#settings.signal].filter((signal) => signal !== undefined);
+    for (const signal of signals) signal.throwIfAborted();
+    while (this.#starting?.isGivenUp) {
+      await signals.reduce(untilAborted, this.#starting.ended); // its end is not ours
+    }
     this.#requireOpen();
-    const attempt = this.#starting ??= new StartAttempt((signal) =>
-      this.#start({ signal, timeoutMs: bounds.timeoutMs })
-    );
-    await attempt.join(bounds.signal);
+    await this.#attempt(bounds.timeoutMs).join(signals);
   }
 
   stop(options?: ClientCloseOptions): Promise<CloseReport> {
@@ -200,17 +202,37 @@ export class NatsClient extends MessagingMethods implements Client {
     );
   }
 
+  /** The attempt under way, or a new one. */
+  #attempt(timeoutMs: number): StartAttempt {
+    if (this.#starting !== undefined) return this.#starting;
+    const attempt = this.#starting = new StartAttempt();
+    attempt.run((signal) => this.#start({ signal, timeoutMs }));
+    return attempt;
+  }
+
   async #start(bounds: Bounds): Promise<void> {
     if (this.status !== "disconnected") return; // a borrowed connection
     this.#core.step("start");
     try {
       checkSecrets(this.#settings);
-      await this.attach(await dial(this.#settings, bounds));
+      const connection = await dial(this.#settings, bounds);
+      await this.#takeOver(connection);
     } catch (error) {
       this.#starting = undefined; // the next call tries again
       this.#core.failedToStart(error);
       throw error;
     }
+  }
+
+  /** Attaches a connection of its own, unless the client was closed meanwhile. */
+  async #takeOver(connection: NatsConnection): Promise<void> {
+    try {
+      this.#requireOpen();
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    await this.attach(connection);
   }
 
   async #close(graceMs: number, signal: AbortSignal | undefined): Promise<CloseReport> {
@@ -230,15 +252,13 @@ export class NatsClient extends MessagingMethods implements Client {
   }
 
   async #drainResources(graceMs: number, signal: AbortSignal | undefined): Promise<Abandoned[]> {
-    const { resources } = this.#core;
-    if (resources.size === 0) return [];
     const deadline = new AbortController();
     const abort = () => deadline.abort();
     const timer = setTimeout(abort, graceMs);
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
     try {
-      return await resources.drain(deadline.signal);
+      return await this.#core.drain(deadline.signal);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
+import { FaultProxy } from "../testing/fault_proxy.ts";
 import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { Client, ManagerOptions } from "./client.ts";
 import { isJsflowError } from "./errors.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions } from "./connect_options.ts";
+import { ConnectionTimeoutError } from "./connection_errors.ts";
+import { createClient } from "./create_client.ts";
 
 type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
 
@@ -181,4 +185,92 @@ test("a connection that is draining underneath is waited for", async () => {
     await draining;
     assert.equal(client.status, "closed");
   });
+});
+
+for (const status of ["connecting", "connected"]) {
+  test(`close() in the event "${status}" leaves nothing open`, async () => {
+    const server = await NatsServer.start();
+    try {
+      const client = createClient({ servers: server.url, health: { intervalMs: 50 } });
+      let closing: Promise<unknown> | undefined;
+      client.onEvent((event) => {
+        if (event.type === "status" && event.status === status) closing = client.close();
+      });
+      const starting = client.start();
+      if (status === "connecting") await assert.rejects(starting, { code: "connection_closed" });
+      else await starting;
+      assert.ok(closing instanceof Promise);
+      await closing;
+      assert.equal(client.status, "closed");
+      await waitUntil(async () => {
+        const response = await fetch(`${server.monitorUrl}/connz`);
+        const { num_connections } = await response.json() as { num_connections: number };
+        return num_connections === 0;
+      }, { what: "nothing is connected" });
+    } finally {
+      await server.close();
+    }
+  });
+}
+
+test("the signal of the options bounds every start, and nothing afterwards", async () => {
+  const proxy = await FaultProxy.start();
+  const server = await NatsServer.start();
+  try {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const client = createClient({ servers: proxy.url, signal, timeoutMs: 60_000 });
+    const starting = client.start();
+    controller.abort(new Error("mine"));
+    await assert.rejects(starting, /mine/);
+    assert.equal(client.status, "disconnected");
+    await assert.rejects(client.start(), /mine/);
+    assert.equal(getEventListeners(signal, "abort").length, 0);
+    await client.close();
+    const later = new AbortController();
+    const other = createClient({ servers: server.url, signal: later.signal });
+    await other.start({ signal: new AbortController().signal });
+    later.abort();
+    await other.connection.flush();
+    assert.equal(other.status, "connected");
+    await other.close();
+  } finally {
+    await proxy.close();
+    await server.close();
+  }
+});
+
+test("nobody is told another caller's reason, however close the calls are", async () => {
+  const proxy = await FaultProxy.start();
+  try {
+    const start = async (pauses: number) => {
+      const client = createClient({ servers: proxy.url, timeoutMs: 300 });
+      const one = new AbortController();
+      const first = assert.rejects(client.start({ signal: one.signal }), /one/);
+      one.abort(new Error("one"));
+      for (let i = 0; i < pauses; i++) await Promise.resolve();
+      await assert.rejects(client.start(), ConnectionTimeoutError, `after ${pauses} pauses`);
+      await first;
+      await client.close();
+    };
+    await Promise.all(Array.from({ length: 30 }, (_, pauses) => start(pauses)));
+  } finally {
+    await proxy.close();
+  }
+});
+
+test("close() in the event of a start ends the attempt that begins there", async () => {
+  const proxy = await FaultProxy.start();
+  try {
+    const client = createClient({ servers: proxy.url, timeoutMs: 20_000 });
+    let closing: Promise<unknown> | undefined;
+    client.onEvent((event) => {
+      if (event.type === "status" && event.status === "connecting") closing = client.close();
+    });
+    await assert.rejects(client.start(), { code: "connection_closed" });
+    await closing;
+    assert.equal(proxy.connections, 0);
+  } finally {
+    await proxy.close();
+  }
 });

@@ -1,7 +1,9 @@
-import { clearImmediate, setImmediate } from "node:timers";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import type { GuardOptions } from "./core.ts";
 import { JsflowError } from "./errors.ts";
+
+/** Microtasks within which whoever is let go has acted; `ready` and `guard` take about ten. */
+const TURN_MICROTASKS = 32;
 
 /** How much may wait for the connection. */
 export interface OfflineBounds {
@@ -23,13 +25,16 @@ interface Waiter {
  */
 export class OfflineBuffer {
   readonly #bounds: OfflineBounds;
+  readonly #mayGo: () => boolean;
   readonly #waiters = new Set<Waiter>();
   #bytes = 0;
   #open = false;
-  #turn: ReturnType<typeof setImmediate> | undefined;
+  #isLettingGo = false;
 
-  constructor(bounds: OfflineBounds) {
+  /** While `mayGo` says no nobody is let go; once it says yes again, `open` must be called. */
+  constructor(bounds: OfflineBounds, mayGo: () => boolean = () => true) {
     this.#bounds = bounds;
+    this.#mayGo = mayGo;
   }
 
   /** How many operations wait. */
@@ -39,7 +44,7 @@ export class OfflineBuffer {
 
   /** Whether newcomers must wait as well, since others came before them. */
   get isBusy(): boolean {
-    return this.#waiters.size > 0 || this.#turn !== undefined;
+    return this.#waiters.size > 0 || this.#isLettingGo;
   }
 
   /**
@@ -60,7 +65,7 @@ export class OfflineBuffer {
         error === undefined ? resolve() : reject(error);
       };
       const abort = () => settle(signal?.reason);
-      const timer = setTimeout(() => settle(timedOut(what, timeoutMs)), timeoutMs);
+      const timer = setTimeout(() => settle(timedOut(what, timeoutMs, this.#open)), timeoutMs);
       const waiter: Waiter = { what, bytes, settle };
       signal?.addEventListener("abort", abort, { once: true });
       this.#bytes += bytes;
@@ -71,7 +76,7 @@ export class OfflineBuffer {
   /** The connection is there: lets go all that wait, one after another. */
   open(): void {
     this.#open = true;
-    if (this.#waiters.size > 0) this.#turn ??= setImmediate(() => this.#next());
+    if (!this.#isLettingGo) void this.#letGo();
   }
 
   /** The connection is gone. */
@@ -81,18 +86,18 @@ export class OfflineBuffer {
 
   /** Gives up all that wait. */
   fail(errorFor: (what: string) => Error): void {
-    clearImmediate(this.#turn);
-    this.#turn = undefined;
     for (const waiter of [...this.#waiters]) waiter.settle(errorFor(waiter.what));
   }
 
   /** Whoever is let go acts some microtasks later: only then comes the next one's turn. */
-  #next(): void {
-    this.#turn = undefined;
-    const [first] = this.#waiters;
-    if (!this.#open || first === undefined) return;
-    first.settle();
-    this.#turn = setImmediate(() => this.#next());
+  async #letGo(): Promise<void> {
+    this.#isLettingGo = true;
+    for (const waiter of this.#waiters) {
+      if (!this.#open || !this.#mayGo()) break;
+      waiter.settle();
+      for (let count = 0; count < TURN_MICROTASKS; count++) await undefined;
+    }
+    this.#isLettingGo = false;
   }
 
   #refusal(what: string, bytes: number): JsflowError | undefined {
@@ -107,10 +112,12 @@ export class OfflineBuffer {
   }
 }
 
-function timedOut(what: string, timeoutMs: number): ConnectionTimeoutError {
+function timedOut(what: string, timeoutMs: number, isOpen: boolean): ConnectionTimeoutError {
+  const why = isOpen
+    ? "the server did not take what was sent before"
+    : "the connection did not come back";
   return new ConnectionTimeoutError(
-    `cannot ${what}: the connection did not come back within ${timeoutMs} ms; check that a ` +
-      "server runs, or wait longer",
+    `cannot ${what}: ${why} within ${timeoutMs} ms; check that a server runs, or wait longer`,
     timeoutMs,
   );
 }

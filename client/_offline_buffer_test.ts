@@ -97,3 +97,27 @@ test("a connection that is lost again holds back those whose turn has not come",
   target.open();
   await second;
 });
+
+test("while it may let nobody go, all wait in their order", async () => {
+  let mayGo = false;
+  const target = new OfflineBuffer({ maxMessages: 3, maxBytes: 100 }, () => mayGo);
+  const order: string[] = [];
+  const first = target.wait("1", LONG).then(() => {
+    order.push("1");
+    mayGo = false;
+  });
+  const second = target.wait("2", LONG).then(() => order.push("2"));
+  const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  target.open();
+  await turn();
+  assert.equal(target.size, 2);
+  mayGo = true;
+  target.open();
+  await first;
+  await turn();
+  assert.deepEqual([target.size, target.isBusy], [1, true]);
+  mayGo = true;
+  target.open();
+  await second;
+  assert.deepEqual(order, ["1", "2"]);
+});

@@ -23,9 +23,14 @@ export interface PublishExpectations {
   readonly stream?: string | undefined;
   /** The id of the stream's last message. */
   readonly lastId?: string | undefined;
-  /** The sequence of the stream's last message; 0 for an empty stream. */
+  /** The sequence of the stream's last message, deleted or not; 0 if it never stored anything. */
   readonly lastSequence?: number | undefined;
-  /** The sequence of the subject's last message; 0 when it must have none. */
+  /**
+   * The sequence of the subject's last message; 0 when it must have none.
+   *
+   * On a stream with several replicas a server below 2.11 checks it before the replicas agree: of
+   * two publishers at once both may succeed. `serverCapabilities` tells as `replicated_cas`.
+   */
   readonly lastSubjectSequence?: number | undefined;
 }
 

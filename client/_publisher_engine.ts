@@ -319,6 +319,8 @@ export class PublisherEngine {
     for (const entry of [...this.#sent.values()]) {
       const { name } = entry.publication;
       if (subject !== undefined && subject !== name) continue;
+      // Without a subject it is the inbox that was refused: the message went out all the same.
+      if (subject === undefined) entry.maybeStored = true;
       this.#fail(entry, translateError(error, `publish to ${name}`));
     }
   }

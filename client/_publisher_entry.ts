@@ -68,6 +68,29 @@ export interface Outcome {
   readonly reject: (error: unknown) => void;
 }
 
+/**
+ * Resolves when all that are given are settled.
+ *
+ * When the signal aborts it only leaves the messages; who waits hears of that elsewhere.
+ */
+export function untilSettled(
+  open: ReadonlySet<Entry>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (open.size === 0) return Promise.resolve();
+  return new Promise<void>((resolve) => {
+    const flush: FlushWaiter = { left: open.size, resolve };
+    const entries = [...open];
+    for (const entry of entries) (entry.flushes ??= []).push(flush);
+    const leave = () => {
+      for (const entry of entries) {
+        entry.flushes = entry.flushes?.filter((other) => other !== flush);
+      }
+    };
+    signal?.addEventListener("abort", leave, { once: true });
+  });
+}
+
 /** Makes the entry of a message that waits for room. */
 export function createEntry(
   publication: Publication,

@@ -15,6 +15,11 @@ export class ReplyQueue {
     this.#maxPending = maxPending;
   }
 
+  /** Whether it takes nothing more; what waits can be read all the same. */
+  get isEnded(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /** Takes a reply; one too many ends the queue with an error, after those that wait. */
   push(message: NatsMessage): void {
     if (this.#ending !== undefined) return;

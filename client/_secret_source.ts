@@ -1,8 +1,6 @@
-import { getLogger } from "@logtape/logtape";
 import { readFileSync } from "node:fs";
+import { logger } from "./_logger.ts";
 import { JsflowError } from "./errors.ts";
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** Where a secret comes from and what makes it usable. */
 export interface SecretOrigin<T> {
@@ -49,7 +47,7 @@ export class SecretSource<T> {
     } catch (error) {
       if (this.#origin !== undefined) {
         const reason = error instanceof Error ? error.message : "";
-        logger.warning("credentials could not be read anew: {reason}", {
+        logger.warn("credentials could not be read anew: {reason}", {
           secret: this.#origin.name,
           reason,
           lastInUse: this.#last !== undefined,
@@ -91,6 +89,34 @@ export function kindOf(value: unknown): string {
   return value === null ? "null" : typeof value;
 }
 
+/**
+ * Returns `value` as an object. Unlike the general check it never shows it: an address with its
+ * password, or a key, is what is most easily given instead.
+ *
+ * @throws {TypeError} when it is none.
+ */
+export function checkSecretObject(name: string, value: unknown): object {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new TypeError(`${name} must be an object, got ${bareKindOf(value)}`);
+}
+
+/**
+ * Returns `value` as a function; never shows it.
+ *
+ * @throws {TypeError} when it is none.
+ */
+export function checkSecretFunction(name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`${name} must be a function, got ${bareKindOf(value)}`);
+}
+
+/** The type of a value, and nothing of its content. */
+export function bareKindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
 function readValue(name: string, read: () => unknown): unknown {
   try {
     return read();
@@ -98,7 +124,7 @@ function readValue(name: string, read: () => unknown): unknown {
     const code = (error as { code?: unknown } | null | undefined)?.code;
     const kind = error instanceof Error ? error.name : "something that is no Error";
     const why = typeof code === "string" ? `reading failed with ${code}` : `it threw ${kind}`;
-    throw unusable(name, why, { cause: error });
+    throw unusable(name, why); // without the cause: its text may quote the secret
   }
 }
 
@@ -114,10 +140,9 @@ function parseSecret<T>(
   throw unusable(name, `it must be ${expected}, got ${kindOf(value)}`);
 }
 
-function unusable(name: string, why: string, options?: { cause: unknown }): JsflowError {
+function unusable(name: string, why: string): JsflowError {
   return new JsflowError(
     "authorization",
     `cannot authenticate: ${name} is not usable: ${why}; check where it comes from`,
-    options,
   );
 }

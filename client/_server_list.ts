@@ -37,7 +37,10 @@ interface ParsedServer extends ServerAddress {
  */
 export function parseServers(servers: string | readonly string[]): ServerList {
   const texts = splitServers(servers);
-  const parsed = texts.map(parseServer);
+  const isSecret = texts.some((text) => text.includes("@"));
+  const parsed = texts.map((text, index) =>
+    parseServer(text, isSecret ? `servers[${index}]` : redact(text, index))
+  );
   const credentials = parsed.map((server) => server.credentials).filter((c) => c !== undefined);
   if (new Set(credentials.map((c) => JSON.stringify(c))).size > 1) {
     throw new TypeError("servers carry different credentials; give one set for all of them");
@@ -55,6 +58,7 @@ function splitServers(servers: unknown): string[] {
     : typeof servers === "string"
     ? servers.split(",")
     : [undefined];
+  if (typeof servers === "string") checkCommas(texts as string[]);
   if (texts.length === 0) throw new TypeError("servers must hold at least one address");
   return texts.map((text) => {
     if (typeof text === "string" && text.trim() !== "") return text.trim();
@@ -63,22 +67,35 @@ function splitServers(servers: unknown): string[] {
   });
 }
 
-function parseServer(text: string): ParsedServer {
+/** A comma in a password would make two addresses of it, the first with the password as port. */
+function checkCommas(parts: readonly string[]): void {
+  const isTorn = parts.some((part, index) =>
+    index > 0 && !parts[index - 1]!.includes("@") && part.includes("@") && !part.includes("://")
+  );
+  if (!isTorn) return;
+  throw new TypeError(
+    "servers: an address with @ but without nats:// follows one without @; write a comma of a " +
+      "password as %2C, or give an array of addresses",
+  );
+}
+
+/** `shown` is what errors call it. */
+function parseServer(text: string, shown: string): ParsedServer {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(text);
   const kind = scheme?.[1]?.toLowerCase() ?? "nats";
   if (kind !== "nats" && kind !== "tls") {
     throw new TypeError(
-      `servers: ${redact(text)} has the scheme ${kind}; use nats:// or tls:// ` +
+      `${shown} has ${schemeName(kind)}; use nats:// or tls:// ` +
         "(for WebSockets, open the connection yourself and use fromConnection)",
     );
   }
   const rest = text.slice(scheme?.[0].length ?? 0);
   const at = rest.lastIndexOf("@");
-  const credentials = at === -1 ? undefined : parseCredentials(rest.slice(0, at), text);
-  return { ...parseHostPort(rest.slice(at + 1), text), tls: kind === "tls", credentials };
+  const credentials = at === -1 ? undefined : parseCredentials(rest.slice(0, at), shown);
+  return { ...parseHostPort(rest.slice(at + 1), shown), tls: kind === "tls", credentials };
 }
 
-function parseHostPort(text: string, whole: string): ServerAddress {
+function parseHostPort(text: string, shown: string): ServerAddress {
   const bare = text.replace(/\/$/, "");
   const bracketed = !bare.startsWith("[") && bare.split(":").length > 2 ? `[${bare}]` : bare;
   const match = /^(\[[0-9A-Fa-f:.%]+\]|[^\s:/?#@[\]\\]+)(?::(\d{1,5}))?$/.exec(bracketed);
@@ -86,14 +103,15 @@ function parseHostPort(text: string, whole: string): ServerAddress {
   const url = match === null ? null : URL.parse(`http://${match[1]}`);
   if (url === null || port < 1 || port > 65_535) {
     throw new TypeError(
-      `servers: ${redact(whole)} is no address; expected host, host:port or nats://host:port`,
+      `${shown} is no address; expected host, host:port or nats://host:port, ` +
+        "with a port from 1 to 65535",
     );
   }
   const hostname = url.hostname;
   return { host: hostname.replace(/^\[|\]$/g, ""), port, listen: `${hostname}:${port}` };
 }
 
-function parseCredentials(text: string, whole: string): UrlCredentials {
+function parseCredentials(text: string, shown: string): UrlCredentials {
   const colon = text.indexOf(":");
   try {
     if (colon === -1) return { token: decodeURIComponent(text) };
@@ -101,16 +119,25 @@ function parseCredentials(text: string, whole: string): UrlCredentials {
     return { user, pass: decodeURIComponent(text.slice(colon + 1)) };
   } catch {
     throw new TypeError(
-      `servers: the credentials of ${redact(whole)} are not valid percent-encoding`,
+      `the credentials of ${shown} are not valid percent-encoding`,
     );
   }
 }
 
-/** The address as it may be shown: everything up to the last @ may be a secret. */
-function redact(text: string): string {
-  const at = text.lastIndexOf("@");
-  const shown = at === -1 ? text : `…${text.slice(at)}`;
-  return JSON.stringify(shown.length > 128 ? `${shown.slice(0, 128)}…` : shown);
+/** Others are not named: they may be half of a password. */
+function schemeName(kind: string): string {
+  return /^(?:wss?|https?)$/.test(kind) ? `the scheme ${kind}` : "an unknown scheme";
+}
+
+/**
+ * An address without @ as it may be shown: what follows a colon may be a password whose host is
+ * missing.
+ */
+function redact(text: string, index: number): string {
+  const [, scheme = "", host = "", colon = ""] = /^((?:nats|tls|wss?|https?):\/\/)?([^:]*)(:?)/i
+    .exec(text) ?? [];
+  if (host === "" || host.length > 128) return `servers[${index}]`;
+  return `servers: ${JSON.stringify(`${scheme}${host}${colon && ":…"}`)}`;
 }
 
 function unique(addresses: readonly ServerAddress[]): ServerAddress[] {

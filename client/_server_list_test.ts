@@ -40,6 +40,33 @@ test("credentials are read and decoded", () => {
   });
 });
 
+test("no part of a password is shown, or taken for an address", () => {
+  const malformed: [string | string[], RegExp][] = [
+    ["nats://bob:hunter2", /^servers: "nats:\/\/bob:…" is no address/],
+    ["nats://bob:hunter2:9", /^servers: "nats:\/\/bob:…" is no address/],
+    [":hunter2", /^servers\[0\] is no address/],
+    ["nats://bob:hunter2,x@h", /write a comma of a password as %2C/],
+    ["nats://bob:12345,x@h", /write a comma of a password as %2C/],
+    ["a,nats://bob:12,hunter2,x@h", /write a comma of a password as %2C/],
+    ["nats://bob:hunter2,tls://x@h", /^servers\[0\] is no address/],
+    [["a", "bob:hunter2", "x@h"], /^servers\[1\] is no address/],
+    ["a@b,hunter2://x@h", /^servers\[1\] has an unknown scheme/],
+    ["ws://me:hunter2@h", /^servers\[0\] has the scheme ws; .*fromConnection/],
+    ["nats://me:hunter2%zz@h", /^the credentials of servers\[0\] are/],
+    ["a,b c", /^servers: "b c" is no address/],
+  ];
+  for (const [servers, message] of malformed) {
+    assert.throws(() => parseServers(servers), (error) => {
+      assert.ok(error instanceof TypeError, String(servers));
+      assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /hunter2|12345/);
+      return true;
+    });
+  }
+  assert.deepEqual(listens(["a:12", "token@b"]), ["a:12", "b:4222"], "not split at commas");
+  assert.equal(listens(["nats://me:p,q@b"]).length, 1);
+});
+
 test("what is no address is refused, without showing credentials", () => {
   const malformed: unknown[] = [
     "",

@@ -5,10 +5,11 @@ import { serverOf } from "./_stream_api.ts";
 import type { ClientCore } from "./core.ts";
 import { timeoutError, withDeadline } from "./deadline.ts";
 import type { StreamDelivery } from "./delivery.ts";
+import { JsflowError } from "./errors.ts";
 import { translateError } from "./translate_error.ts";
 
-/** How a message was settled. */
-export type Settlement = "ack" | "nak" | "term";
+/** How a message was settled; `"lost"` is one that its stream took along, of which nothing is sent. */
+export type Settlement = "ack" | "lost" | "nak" | "term";
 
 /** A message, as far as settling goes. */
 export interface Settleable {
@@ -95,13 +96,25 @@ export class SettlementDesk<M extends Settleable> {
     message: M,
     bounds: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
   ): Promise<void> {
+    if (message.settlement === "lost") throw lostError(message.delivery, "acknowledge");
     if (message.settlement !== undefined) return await message.confirming;
     message.settlement = "ack";
     if (this.effective.ackPolicy === "none") return;
-    const confirmed = this.#confirm(message.delivery, bounds);
+    const confirmed = this.#confirm(message, bounds);
     message.confirming = confirmed.catch(() => {});
     await confirmed;
-    this.#acknowledged(message);
+  }
+
+  /**
+   * The stream was made again: what these messages' acks would settle are others now, with the same
+   * numbers. Nothing is sent for them any more, nor for what was acknowledged and not sent yet.
+   *
+   * What left before this was known can't be called back: an ack that reaches the new stream before
+   * its consumer has delivered that number settles nothing, a later one does.
+   */
+  disown(messages: Iterable<M>): void {
+    this.#unsent = [];
+    for (const message of messages) message.settlement = "lost";
   }
 
   /** Tells the server that the message is worked on. @throws {JsflowError} when it can't be sent */
@@ -124,10 +137,11 @@ export class SettlementDesk<M extends Settleable> {
   }
 
   async #confirm(
-    delivery: StreamDelivery,
+    message: M,
     bounds: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
   ): Promise<void> {
     const { signal, timeoutMs } = bounds;
+    const { delivery } = message;
     const what = `acknowledge message ${delivery.streamSeq} of ${delivery.stream}`;
     const onTimeout = () => timeoutError(what, timeoutMs);
     try {
@@ -139,6 +153,9 @@ export class SettlementDesk<M extends Settleable> {
       if (signal?.aborted && error === signal.reason) throw error;
       throw translateError(error, what);
     }
+    // Whatever the server confirmed, it was not this message.
+    if (message.settlement === "lost") throw lostError(delivery, "acknowledge");
+    this.#acknowledged(message);
   }
 
   #settle(message: M, settlement: Settlement, send: (delivery: StreamDelivery) => void): void {
@@ -155,6 +172,25 @@ export class SettlementDesk<M extends Settleable> {
       const what = `settle message ${streamSeq} of ${stream}`;
       this.#options.onError(translateError(error, what), message);
     }
+  }
+}
+
+/** Says that a message is gone with its stream; `verb` is what can't be done with it. */
+export function lostError({ stream, streamSeq }: StreamDelivery, verb: string): JsflowError {
+  return new JsflowError(
+    "message_not_found",
+    `cannot ${verb} message ${streamSeq} of ${stream}: the stream was deleted and made again, ` +
+      "and the message is gone with it",
+  );
+}
+
+/** What the server's advisory says of an error: one line; never throws, whatever was thrown. */
+export function termReasonOf(error: unknown): string {
+  try {
+    const text = error instanceof Error ? error.message : String(error);
+    return text.replace(/\s+/g, " ").slice(0, 256);
+  } catch {
+    return "the handler failed with a value that can't be shown";
   }
 }
 

@@ -1,34 +1,56 @@
 import { untilAborted } from "./deadline.ts";
 
 /**
- * One attempt to start that several callers wait for, each with a signal of its own; when the last
+ * One attempt to start that several callers wait for, each with signals of its own; when the last
  * of them has given up, so does the attempt.
+ *
+ * It is made before it runs, so that whoever is told of its begin can end it.
  */
 export class StartAttempt {
   readonly #control = new AbortController();
-  readonly #work: Promise<void>;
+  readonly #end = Promise.withResolvers<void>();
+  #isOver = false;
   #waiting = 0;
 
-  constructor(work: (signal: AbortSignal) => Promise<void>) {
-    this.#work = work(this.#control.signal);
-    this.#work.catch(() => {}); // those who wait are told
+  /** Whether it was cancelled and has not ended yet: no one may join it any more. */
+  get isGivenUp(): boolean {
+    return this.#control.signal.aborted && !this.#isOver;
   }
 
-  /** Waits for the end of the attempt, or until the signal aborts. */
-  async join(signal: AbortSignal | undefined): Promise<void> {
+  /** Begins the work; never rejects, those who join are told. */
+  async run(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    this.#end.promise.catch(() => {}); // there may be no one left
+    try {
+      await work(this.#control.signal);
+      this.#isOver = true;
+      this.#end.resolve();
+    } catch (error) {
+      this.#isOver = true;
+      this.#end.reject(error);
+    }
+  }
+
+  /** Waits for the end of the attempt, or until one of the signals aborts. */
+  async join(signals: readonly AbortSignal[]): Promise<void> {
     this.#waiting++;
     try {
-      await (signal === undefined ? this.#work : untilAborted(this.#work, signal));
+      await signals.reduce(untilAborted, this.#end.promise);
     } finally {
       this.#waiting--;
+      const aborted = signals.find((signal) => signal.aborted);
       // So that the next start does not join an attempt that is being given up.
-      if (signal?.aborted === true && this.#waiting === 0) await this.cancel(signal.reason);
+      if (aborted !== undefined && this.#waiting === 0) await this.cancel(aborted.reason);
     }
   }
 
   /** Gives the attempt up, and waits until it has ended. */
   async cancel(reason: unknown): Promise<void> {
     this.#control.abort(reason);
-    await this.#work.catch(() => {});
+    await this.ended;
+  }
+
+  /** Resolves when the attempt is over, either way. */
+  get ended(): Promise<void> {
+    return this.#end.promise.catch(() => {});
   }
 }

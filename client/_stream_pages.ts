@@ -1,6 +1,7 @@
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { type CallBounds, withStreamApi } from "./_stream_api.ts";
 import type { ClientCore } from "./core.ts";
+import { JsflowError } from "./errors.ts";
 
 /** Which streams are asked for. */
 export interface PageQuery extends CallBounds {
@@ -10,6 +11,8 @@ export interface PageQuery extends CallBounds {
 interface Page<T> {
   readonly total?: number | undefined;
   readonly streams?: readonly T[] | null | undefined;
+  /** Names of streams that did not answer. */
+  readonly missing?: readonly string[] | null | undefined;
   readonly error?: ConstructorParameters<typeof JetStreamApiError>[0] | undefined;
 }
 
@@ -17,6 +20,9 @@ interface Page<T> {
  * Yields what the server lists, page by page; each page has the deadline for itself.
  *
  * The native lister is not used: after an error it reads as if the list had ended.
+ *
+ * @throws {JsflowError} `jetstream_unavailable` after a page that lacks streams: those without a
+ * leader cannot be described.
  */
 export async function* streamPages<T>(
   core: ClientCore,
@@ -27,10 +33,13 @@ export async function* streamPages<T>(
   for (;;) {
     const page = await requestPage<T>(core, list, { ...query, offset });
     const items = page.streams ?? [];
+    const { missing } = page;
     for (const item of items) {
+      if (missing?.includes(nameOf(item))) continue; // all but its configuration is made up
       query.signal?.throwIfAborted();
       yield item;
     }
+    if (missing?.length) throw missingError(missing);
     offset += items.length;
     if (items.length === 0 || offset >= (page.total ?? 0)) return;
   }
@@ -52,4 +61,21 @@ function requestPage<T>(
     if (page.error !== undefined) throw new JetStreamApiError(page.error);
     return page;
   });
+}
+
+/** The name of an item that the server describes. */
+function nameOf(item: unknown): string {
+  return (item as { config?: { name?: string } }).config?.name ?? "";
+}
+
+const MAX_NAMED = 10;
+
+function missingError(missing: readonly string[]): JsflowError {
+  const names = missing.slice(0, MAX_NAMED).join(", ");
+  const more = missing.length > MAX_NAMED ? ` and ${missing.length - MAX_NAMED} more` : "";
+  return new JsflowError(
+    "jetstream_unavailable",
+    `cannot list streams: there is no answer from ${names}${more}; try again, and check the servers ` +
+      "that hold them",
+  );
 }

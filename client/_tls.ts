@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
-import { checkPath, kindOf } from "./_secret_source.ts";
+import { bareKindOf, checkPath, kindOf } from "./_secret_source.ts";
 import type { ServerAddress } from "./_server_list.ts";
 import type { ConnectOptions, ConnectTlsOptions } from "./connect_options.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsConnectionOptions } from "./native.ts";
-import { checkBoolean, checkOptions, checkString, describe } from "./validate.ts";
+import { checkBoolean, checkOptions, checkString } from "./validate.ts";
 
 /** What else decides about TLS. */
 export interface TlsContext {
@@ -48,7 +48,7 @@ const KEYS = [
 /** Checks the TLS options and what the addresses demand. */
 export function parseTls(tls: ConnectOptions["tls"], context: TlsContext): ParsedTls {
   if (tls !== undefined && typeof tls !== "object") {
-    throw new TypeError(`connect: tls must be an object or null, got ${describe(tls)}`);
+    throw new TypeError(`connect: tls must be an object or null, got ${bareKindOf(tls)}`);
   }
   const refuses = context.plaintext === "loopback";
   const remote = refuses ? context.addresses.find(({ host }) => !isLoopback(host)) : undefined;
@@ -90,12 +90,12 @@ function showTls(tls: ConnectTlsOptions): ShownTls {
   }));
 }
 
-/** Whether a host is this machine under any circumstances. */
+/** Whether a host is this machine under any circumstances; who resolves `x.localhost` is unknown. */
 export function isLoopback(host: string): boolean {
   const plain = host.toLowerCase().replace(/\.$/, "");
-  if (plain === "localhost" || plain.endsWith(".localhost")) return true;
+  if (plain === "localhost") return true;
   if (isIP(plain) === 4) return plain.startsWith("127.");
-  return plain === "::1" || plain.startsWith("::ffff:7f");
+  return plain === "::1" || /^::ffff:7f[0-9a-f]{2}:/.test(plain);
 }
 
 /**

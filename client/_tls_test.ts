@@ -32,6 +32,7 @@ test("PEM texts, files and flags reach the native client", () => {
 test("what makes no sense is refused before any I/O, without showing keys", () => {
   const wrong: [unknown, RegExp][] = [
     [true, /tls must be an object or null/],
+    ["hunter2", /tls must be an object or null, got a string/],
     [[], /tls options must be an object/],
     [{ cafile: "a" }, /does not know the option "cafile"/],
     [{ ca: "/etc/ca.pem" }, /tls\.ca must be a PEM text \(a path goes to .*caFile\)/],
@@ -63,7 +64,7 @@ test("plaintext off loopback can be refused", () => {
     const tls = () => native({ servers, plaintext, tls: null });
     assert.throws(tls, { name: "TypeError", message: /is elsewhere/ }, servers);
   }
-  for (const servers of ["127.0.0.1", "localhost", "[::1]", "127.8.8.8", "nats.localhost"]) {
+  for (const servers of ["127.0.0.1", "localhost", "[::1]", "127.8.8.8", "::ffff:127.0.0.1"]) {
     const { tls, ignoreClusterUpdates } = native({ servers, plaintext });
     assert.equal(tls, undefined, servers);
     assert.equal(ignoreClusterUpdates, true, "learned servers may be elsewhere");
@@ -76,11 +77,13 @@ test("plaintext off loopback can be refused", () => {
 
 test("what is loopback", () => {
   for (
-    const host of ["127.0.0.1", "127.255.0.1", "::1", "LOCALHOST", "localhost.", "a.localhost"]
+    const host of ["127.0.0.1", "127.255.0.1", "::1", "LOCALHOST", "localhost.", "::ffff:7fff:1"]
   ) {
     assert.ok(isLoopback(host), host);
   }
-  for (const host of ["128.0.0.1", "localhost.example.com", "127.0.0.1.example.com", "::", "a"]) {
+  const elsewhere = ["128.0.0.1", "localhost.example.com", "127.0.0.1.example.com", "::", "a"];
+  // The first is 0.127.0.1, and names below localhost are looked up like any other.
+  for (const host of [...elsewhere, "::ffff:7f:1", "::ffff:7f0:1", "a.localhost"]) {
     assert.ok(!isLoopback(host), host);
   }
 });

@@ -1,12 +1,11 @@
 import type { Verdict } from "./_circuit.ts";
 import { JsflowError, type JsflowErrorCode } from "./errors.ts";
 
-/** Faults of the connection itself. */
+/** Faults of the connection itself; that there is none was counted when it was lost. */
 const CONNECTION: readonly JsflowErrorCode[] = [
   "connection_closed",
   "connection_refused",
   "connection_timeout",
-  "not_connected",
 ];
 /** Errors that the server, or somebody behind it, has answered: everything works. */
 const ANSWERED: readonly JsflowErrorCode[] = [

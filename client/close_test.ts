@@ -198,8 +198,8 @@ test("reconnecting given up: closed with the cause, resources stopped, waiters t
     const last = events.at(-1);
     assert.ok(last?.type === "closed" && last.cause instanceof Error, JSON.stringify(last));
     assert.match(last.cause.message, /nothing listens|connection/);
-    assert.deepEqual(log, ["a stopped"]);
-    work.finish();
+    await client.close();
+    assert.deepEqual(log, ["a stopped", "a drains", "a aborted"]);
     assert.deepEqual(await client.close(), { abandoned: [] });
     assert.equal(events.at(-1), last);
   }, options);
@@ -220,4 +220,17 @@ test("a borrowed connection is flushed and stays; its client tells why it is clo
     assert.ok(last?.type === "closed" && /closed underneath/.test(last.cause?.message ?? ""));
     await other.close();
   });
+});
+
+test("a connection that ends by itself takes the handlers along, and close tells what was left", async () => {
+  await withClient(async (client, server) => {
+    const log: string[] = [];
+    const left = [{ what: "subscription x", count: 2 }];
+    coreOf(client).own(new Work("a", log, left));
+    await server.kill();
+    await waitUntil(() => log.includes("a aborted"), { what: "the handlers are aborted" });
+    assert.equal(client.status, "closed");
+    assert.deepEqual(await client.close(), { abandoned: left });
+    assert.deepEqual(log, ["a stopped", "a drains", "a aborted"]);
+  }, { reconnect: false });
 });

@@ -18,7 +18,8 @@ export interface ConnectOptions {
   /**
    * The servers: `host`, `host:port` or `nats://host:port`, one, several with commas between them,
    * or an array. `tls://` demands encryption, `nats://user:pass@host` and `nats://token@host` carry
-   * credentials. One of them is enough: the others of its cluster are learned from it.
+   * credentials (in one string, write a comma of a password as `%2C`). One of them is enough: the
+   * others of its cluster are learned from it.
    *
    * @default "127.0.0.1:4222"
    */

@@ -1,7 +1,7 @@
 import { RunningConsumption } from "./_consumer_consumption.ts";
 import { type ConsumerSettings, parseConsumeOptions } from "./_consumer_settings.ts";
 import {
-  deleteConsumer,
+  discardConsumer,
   type FoundConsumer,
   openConsumer,
   uniqueConsumerName,
@@ -43,7 +43,7 @@ export async function consume<T, K extends string>(
     return start(core, settings, found, handler);
   } catch (error) {
     if (settings.name === undefined) {
-      await deleteConsumer(core, { stream: found.stream, consumer }).catch(() => {});
+      await discardConsumer(core, { stream: found.stream, consumer });
     }
     throw error;
   }

@@ -25,7 +25,8 @@ export interface Consumers {
    *
    * **The consumer's position is lost**, for every process that uses it: another consumer of the
    * name begins where its options say. Meant for tests, and for consumers that nobody needs any
-   * more.
+   * more. Only consumptions of this client tell which stream the consumer belongs to: without one
+   * of the name nothing is deleted, and 0 is returned.
    *
    * @throws {JsflowError} what the server says, `timeout` or `not_connected`; the consumptions have
    * ended all the same.

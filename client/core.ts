@@ -72,8 +72,9 @@ export interface ClientCore {
   >;
   /**
    * Throws when nothing can be sent at this moment: the client is closed or draining, not
-   * connected, its breaker is open, or operations that waited for the connection go first. `what`
-   * completes "cannot …". While the client drains, what its resources do goes through.
+   * connected, its breaker is open, operations that waited for the connection go first, or the
+   * server has not taken yet what was sent before. `what` completes "cannot …". While the client
+   * drains, what its resources do goes through.
    */
   check(what: string): void;
   /**
@@ -82,8 +83,9 @@ export interface ClientCore {
    */
   checkLink(what: string): void;
   /**
-   * Resolves when something can be sent: at once when connected, else as the caller of `connect`
-   * chose, after a wait in the bounded buffer or with `NotConnectedError`.
+   * Resolves when something can be sent: at once when connected and the server takes it, after a
+   * bounded wait in order of arrival when it does not keep up; without a connection as the caller
+   * of `connect` chose, after such a wait or with `NotConnectedError`.
    */
   ready(what: string, options: GuardOptions): Promise<void>;
   /**

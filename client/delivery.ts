@@ -28,6 +28,11 @@ export interface StreamDelivery extends Delivery {
   readonly consumerSeq: number;
   /** When the stream took it, in milliseconds since 1970. */
   readonly timeMs: number;
+  /**
+   * The same in nanoseconds, as the server wrote it. With the sequence it tells a message from one
+   * in a stream that was made again under the same name.
+   */
+  readonly storedAt: string;
   /** How many messages the consumer had yet to deliver for the first time. */
   readonly pending: number;
   /** Deliver it never again; servers before 2.10 would take a reason for a nak. */
@@ -115,7 +120,11 @@ class ArrivedDelivery implements StreamDelivery {
 
   get timeMs(): number {
     // Nanoseconds since 1970 exceed what a number holds exactly: cut before reading.
-    return Number(this.#tokens[this.#first + 5]?.slice(0, -6));
+    return Number(this.storedAt.slice(0, -6));
+  }
+
+  get storedAt(): string {
+    return this.#tokens[this.#first + 5] ?? "";
   }
 
   get pending(): number {

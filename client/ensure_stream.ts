@@ -130,6 +130,9 @@ async function update(
   const changed = structuredClone(wanted.native);
   // Metadata is compared by the names that were given, so others are kept.
   if (changed.metadata) changed.metadata = { ...stored.metadata, ...changed.metadata };
+  // One that nobody named follows the age, beyond which the server refuses it.
+  const { max_age: age, duplicate_window: window } = changed;
+  if (window === undefined && age && stored.duplicate_window > age) changed.duplicate_window = age;
   try {
     return verify(wanted, await manager.streams.update(name, changed), "updated");
   } catch (error) {

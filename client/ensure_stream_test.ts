@@ -228,6 +228,17 @@ test("metadata that was not named survives an update", async (t) => {
   });
 });
 
+test("an age below the duplicate window that nobody named shortens that window", async () => {
+  await withCore(async (core) => {
+    const base = { name: "S", subjects: ["s"] };
+    assert.equal((await ensureStream(core, base)).config.duplicateWindowMs, 120_000);
+    const short = await ensureStream(core, { ...base, maxAgeMs: 10_000 }, { onDrift: "update" });
+    assert.deepEqual([short.config.maxAgeMs, short.config.duplicateWindowMs], [10_000, 10_000]);
+    const long = await ensureStream(core, { ...base, maxAgeMs: 60_000 }, { onDrift: "update" });
+    assert.deepEqual([long.config.maxAgeMs, long.config.duplicateWindowMs], [60_000, 10_000]);
+  });
+});
+
 test("native settings pass through and are compared", async () => {
   await withCore(async (core) => {
     const base = { name: "S", subjects: ["s"] };

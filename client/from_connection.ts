@@ -1,4 +1,5 @@
 import { parseConnectOptions } from "./_connect_settings.ts";
+import { isUp } from "./_link.ts";
 import { NatsClient } from "./_nats_client.ts";
 import type { Client } from "./client.ts";
 import type { ConnectOptions } from "./connect_options.ts";
@@ -71,8 +72,13 @@ export async function fromConnection(
     { ...settings, servers: { addresses: serverOf(connection) } },
     "borrowed",
   );
-  await client.attach(connection);
-  return client;
+  try {
+    await client.attach(connection);
+    return client;
+  } catch (error) {
+    await client.close(); // the connection stays as it is
+    throw error;
+  }
 }
 
 function requireOpen(connection: NatsConnection): void {
@@ -82,7 +88,8 @@ function requireOpen(connection: NatsConnection): void {
       "cannot use the connection: it is closed or draining; open another one",
     );
   }
-  if (connection.info === undefined) {
+  // The last server's information stays until the next one is dialled.
+  if (connection.info === undefined || !isUp(connection)) {
     throw new JsflowError(
       "not_connected",
       "cannot use the connection: it is reconnecting; wait until it is back",

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect as connectNative } from "@nats-io/transport-node";
+import { METRIC_NAMES } from "../trace/metric_names.ts";
+import { memoryMetrics } from "../trace/testdata/in_memory_sdk.ts";
 import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { fromConnection } from "./from_connection.ts";
@@ -73,4 +75,45 @@ test("what is no connection is refused", async () => {
   for (const value of [undefined, null, 5, {}, "nats://a", { isClosed: () => false }]) {
     await assert.rejects(fromConnection(value as unknown as NatsConnection), TypeError);
   }
+});
+
+test("a connection that is down is refused while it waits to be reopened", async () => {
+  const server = await NatsServer.start();
+  try {
+    const connection = await connectNative({ servers: server.url, reconnectTimeWait: 60_000 });
+    try {
+      const { protocol } = connection as unknown as { protocol: { connected: boolean } };
+      await server.kill();
+      await waitUntil(() => !protocol.connected, { what: "the loss is noticed" });
+      assert.notEqual(connection.info, undefined);
+      await assert.rejects(fromConnection(connection), { code: "not_connected" });
+      assert.equal(listeners(connection), 0);
+    } finally {
+      await connection.close();
+    }
+  } finally {
+    await server.close();
+  }
+});
+
+test("a server that is too old is refused, and nothing of the client stays behind", async () => {
+  await withConnection(async (connection) => {
+    const old = new Proxy(connection, {
+      get(target, key) {
+        if (key === "info") return { ...target.info, version: "2.8.4" };
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const memory = memoryMetrics();
+    try {
+      const telemetry = { meterProvider: memory.provider };
+      await assert.rejects(fromConnection(old, { telemetry }), { code: "server_too_old" });
+      assert.deepEqual(await memory.points(METRIC_NAMES.breakerState), []);
+      assert.equal(listeners(connection), 0);
+      assert.ok(!connection.isClosed());
+    } finally {
+      await memory.close();
+    }
+  });
 });

@@ -13,11 +13,12 @@ const RESERVED = /^(?:nats|jsflow)-/i;
 const FORBIDDEN_IN_VALUE = /[\r\n\0]/;
 
 /**
- * Headers to send: an object, or anything that yields names with their values, such as a `Map`,
- * native headers, or the headers of a received message.
+ * Headers to send: an object, or anything that yields names with their values, such as a `Map` or
+ * native headers.
  *
  * A name has 1 to 255 printable ASCII characters and no colon; names that begin with `Nats-` or
- * `Jsflow-` are reserved. A value holds no CR, LF or NUL, and loses whitespace around it. All in all
+ * `Jsflow-` are reserved and refused, so the headers of a received message can be passed on only
+ * without such names. A value holds no CR, LF or NUL, and loses whitespace around it. All in all
  * headers have at most 65,536 bytes. They are copied: what is passed is never changed.
  */
 export type MessageHeaders =
@@ -28,7 +29,18 @@ export type MessageHeaders =
  * The headers of a received message.
  *
  * Lookups ignore the case of names, since other clients write `traceparent` or `Traceparent`;
- * `names` and iteration give them as they arrived. Can be passed on as {@link MessageHeaders}.
+ * `names` and iteration give them as they arrived. To pass them on as {@link MessageHeaders}, leave
+ * out the reserved names, which `Nats-Msg-Id` and others may be among: sending them is refused.
+ *
+ * @example
+ * ```ts
+ * import type { MessageHeaders, ReadonlyHeaders } from "@x/jsflow/client";
+ *
+ * function passOn(received: ReadonlyHeaders): MessageHeaders {
+ *   return [...received].filter(([name]) => !/^(?:nats|jsflow)-/i.test(name));
+ * }
+ * console.log(passOn);
+ * ```
  */
 export interface ReadonlyHeaders extends Iterable<readonly [string, readonly string[]]> {
   /** Returns the first value, or `undefined` when there is none. */

@@ -49,6 +49,16 @@ test("reserved names are refused, in any case and from any source", () => {
   assert.equal(copyHeaders("headers", { Natsy: "x", "X-Nats-A": "y" }).keys().length, 2);
 });
 
+test("received headers are passed on without reserved names", () => {
+  const native = nativeHeaders();
+  native.append("Nats-Msg-Id", "id");
+  native.append("Shop", "s-1");
+  const received = readHeaders(native);
+  assert.throws(() => copyHeaders("headers", received), /reserved/);
+  const rest = [...received].filter(([name]) => !/^(?:nats|jsflow)-/i.test(name));
+  assert.deepEqual([...copyHeaders("headers", rest)], [["Shop", ["s-1"]]]);
+});
+
 test("hostile values are refused", () => {
   const values: unknown[] = ["a\r\nb", "a\nb", "a\rb", "a\0b", "\ud800", 5, null, undefined, {}, [
     1,

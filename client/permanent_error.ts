@@ -24,8 +24,12 @@ export class PermanentError extends JsflowError {
   }
 }
 
-/** Whether an error says that trying again is in vain. */
+/** Whether an error says that trying again is in vain; never throws, whatever was thrown. */
 export function isPermanent(error: unknown): boolean {
-  if (isJsflowError(error, "terminal")) return true;
-  return (error as { permanent?: unknown } | null | undefined)?.permanent === true;
+  try {
+    if (isJsflowError(error, "terminal")) return true;
+    return (error as { permanent?: unknown } | null | undefined)?.permanent === true;
+  } catch {
+    return false; // a getter or a proxy of the caller's
+  }
 }

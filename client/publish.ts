@@ -14,9 +14,12 @@ export interface PublishOptions {
   readonly headers?: MessageHeaders | undefined;
   /** Where replies are to go: a subject, or its name. @default nowhere */
   readonly reply?: string | BoundSubject<unknown> | undefined;
-  /** Gives up waiting for the connection, with the signal's reason. */
+  /** Gives up waiting, for the connection or for a slow server, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds to wait for the connection, when it is down. @default the client's requestTimeoutMs */
+  /**
+   * Milliseconds to wait for the connection when it is down, and for a server that does not keep up.
+   * @default the client's requestTimeoutMs
+   */
   readonly timeoutMs?: number | undefined;
 }
 

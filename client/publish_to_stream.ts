@@ -1,10 +1,5 @@
 import { injectTrace } from "./_outgoing_headers.ts";
-import {
-  checkAutoCreate,
-  ensureCaptured,
-  forgetCaptured,
-  isCaptured,
-} from "./_captured_subjects.ts";
+import { ensureCaptured, forgetCaptured, isCaptured } from "./_captured_subjects.ts";
 import {
   checkPublication,
   MESSAGE_KEYS,
@@ -18,7 +13,7 @@ import {
   isTransient,
   uncertain,
 } from "./_publish_outcome.ts";
-import type { StreamAutoCreate } from "./auto_create.ts";
+import { autoCreateConfig, type StreamAutoCreate } from "./auto_create.ts";
 import { systemClock } from "./clock.ts";
 import type { ClientCore } from "./core.ts";
 import { isJsflowError } from "./errors.ts";
@@ -93,7 +88,7 @@ function checkAttempt<T>(
   const publication = checkPublication(core, "publishToStream", source);
   const autoCreate = options?.autoCreate;
   if (autoCreate !== undefined && !isCaptured(core, publication.name, autoCreate)) {
-    checkAutoCreate("publishToStream", publication.name, autoCreate);
+    autoCreateConfig("publishToStream: autoCreate", publication.name, autoCreate);
   }
   return { publication, autoCreate, failures: 0, sent: false, maybeStored: false };
 }

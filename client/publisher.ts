@@ -2,7 +2,7 @@ import { injectTrace } from "./_outgoing_headers.ts";
 import { checkPublication, MESSAGE_KEYS, type StreamMessageOptions } from "./_publication.ts";
 import { PublisherEngine } from "./_publisher_engine.ts";
 import { stoppedError } from "./_publisher_errors.ts";
-import { createEntry, type FlushWaiter, type PublisherStats } from "./_publisher_entry.ts";
+import { createEntry, type PublisherStats, untilSettled } from "./_publisher_entry.ts";
 import { checkAutoCreateOptions, type StreamAutoCreate } from "./auto_create.ts";
 import type { Abandoned, ClientCore, Resource } from "./core.ts";
 import { timeoutError, untilAborted, withDeadline } from "./deadline.ts";
@@ -197,7 +197,10 @@ class PipelinedPublisher implements Publisher, Resource {
     const signal = checkSignal("flush: signal", given.signal);
     checkDurationMs("flush: timeoutMs", timeoutMs, { min: 1 });
     const onTimeout = () => timeoutError("settle all messages", timeoutMs);
-    await withDeadline({ signal, timeoutMs, onTimeout }, () => this.#settled());
+    await withDeadline(
+      { signal, timeoutMs, onTimeout },
+      (signal) => untilSettled(this.#engine.open, signal),
+    );
   }
 
   close(): Promise<void> {
@@ -225,19 +228,9 @@ class PipelinedPublisher implements Publisher, Resource {
     }
   }
 
-  /** Resolves when all that are open now are settled. */
-  #settled(): Promise<void> {
-    const { open } = this.#engine;
-    if (open.size === 0) return Promise.resolve();
-    return new Promise<void>((resolve) => {
-      const flush: FlushWaiter = { left: open.size, resolve };
-      for (const entry of open) (entry.flushes ??= []).push(flush);
-    });
-  }
-
   async #close(): Promise<void> {
     this.#isStopped = true;
-    await this.#settled();
+    await untilSettled(this.#engine.open, undefined);
     await this.#engine.close();
     this.#endGauge();
     this.#disown();

@@ -298,6 +298,24 @@ test("a subject that the user may not publish to is told at once", async () => {
   }
 });
 
+test("when acks may not be received, the error says that the message may be stored", async () => {
+  const permissions = { publish: [">"], subscribe: { deny: ["_INBOX.>"] } };
+  const users = [{ user: "admin", password: "p" }, { user: "u", password: "p", permissions }];
+  const nats = await startTestNats({
+    server: { credentials: { user: "admin", pass: "p" }, config: { authorization: { users } } },
+  });
+  const client = await connect({ servers: nats.url, user: "u", pass: "p" });
+  try {
+    await ensureStream(coreOf(nats.client), STREAM);
+    const it = createPublisher(coreOf(client), { timeoutMs: 20_000 });
+    await assert.rejects(it.publish(S, 1), code("permission_denied", "may have been stored"));
+    assert.equal(await stored(nats), 1);
+  } finally {
+    await client.close();
+    await nats.close();
+  }
+});
+
 test("misuse is refused before any I/O", async () => {
   await withGround(async ({ core, nats, publisher }) => {
     const types = [null, 5, [], { nope: 1 }, { maxMessages: "1" }, { retry: 3 }, { autoCreate: 1 }];

@@ -44,12 +44,16 @@ export interface PullLoopOptions {
   readonly onTrouble: (trouble: PullTrouble, detail: string) => void;
 }
 
+/** Most requests that are open at once, where the consumer's own limit makes them small. */
+const MAX_REQUESTS = 16;
+
 /**
  * Keeps pull requests open at a consumer, so that at most `capacity` messages are asked for
  * or held by this process.
  *
  * Requests are renewed in batches as messages are released. Deletion of the consumer and silence of
  * the server are reported, never retried here: the owner checks the consumer and starts again.
+ * Limits of the consumer for single requests are learned from its refusals, and kept to.
  */
 export class PullLoop {
   readonly #options: PullLoopOptions;
@@ -67,6 +71,11 @@ export class PullLoop {
   #requests: OpenRequest[] = [];
   #lastHeard = 0;
   #lastCheck = 0;
+  readonly #limits: Record<RequestLimit, number> = {
+    batch: Infinity,
+    bytes: Infinity,
+    expiresMs: Infinity,
+  };
   #serial = 0;
   #inbox = "";
   #subscription: Subscription | undefined;
@@ -96,8 +105,11 @@ export class PullLoop {
     this.#requests = [];
     this.#starved = this.#served = false;
     this.#lastHeard = this.#lastCheck = performance.now();
-    const inbox = this.#inbox = createInbox();
-    this.#subscription = this.#options.connection.subscribe(`${inbox}.*`, {
+    const { connection } = this.#options;
+    // Users may be allowed to subscribe below an inbox prefix of their own only.
+    const { options } = connection as { options?: { inboxPrefix?: string } };
+    const inbox = this.#inbox = createInbox(options?.inboxPrefix);
+    this.#subscription = connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const isCurrent = inbox === this.#inbox && this.#subscription !== undefined;
         if (error) {
@@ -138,11 +150,24 @@ export class PullLoop {
     if (!this.#subscription) return;
     const { connection, capacity, maxBytes } = this.#options;
     const free = capacity - this.#wanted - this.#held;
-    if (free <= 0 || (this.#wanted > 0 && free < capacity / 4)) return;
+    if (free <= 0 || (this.#wanted > 0 && free < Math.min(capacity / 4, this.#limits.batch))) {
+      return;
+    }
     // What one request brings in bytes is known when it ends: with a bound there is one at a time.
     if (maxBytes !== undefined && !this.#fits(maxBytes)) return;
     if (connection.isClosed()) return;
-    this.#ask(free, maxBytes === undefined ? undefined : maxBytes - this.#heldBytes);
+    const bytes = maxBytes === undefined
+      ? undefined
+      : Math.min(maxBytes - this.#heldBytes, this.#limits.bytes);
+    this.#askFor(free, bytes);
+  }
+
+  /** With a bound in bytes in one request, else in as many as the consumer's limit takes. */
+  #askFor(count: number, bytes: number | undefined): void {
+    const { batch } = this.#limits;
+    if (bytes !== undefined || batch === Infinity) return this.#ask(Math.min(count, batch), bytes);
+    let left = Math.min(count, batch * MAX_REQUESTS - this.#wanted);
+    for (; left > 0; left -= batch) this.#ask(Math.min(left, batch), undefined);
   }
 
   #fits(maxBytes: number): boolean {
@@ -151,19 +176,22 @@ export class PullLoop {
   }
 
   #ask(batch: number, bytes: number | undefined): void {
-    const { connection, expiresMs } = this.#options;
+    const { connection } = this.#options;
+    const expiresMs = this.#expiresMs;
+    const serial = ++this.#serial;
     this.#wanted += batch;
-    this.#requests.push({ left: batch, sentAt: performance.now() });
+    const asked = { batch, bytes: bytes ?? 0, expiresMs };
+    this.#requests.push({ left: batch, sentAt: performance.now(), serial, asked });
     const body = {
       batch,
       // The server refuses fractions of a nanosecond.
       expires: Math.round(nanos(expiresMs)),
-      idle_heartbeat: Math.round(nanos(this.#beatMs)),
+      idle_heartbeat: Math.round(nanos(this.#requestBeatMs)),
       ...(bytes === undefined ? {} : { max_bytes: bytes }),
     };
     try {
       connection.publish(this.#request, JSON.stringify(body), {
-        reply: `${this.#inbox}.${++this.#serial}`,
+        reply: `${this.#inbox}.${serial}`,
       });
     } catch {
       // The connection drains or has just been closed: its end is told to the owner elsewhere.
@@ -172,12 +200,21 @@ export class PullLoop {
     }
   }
 
+  get #expiresMs(): number {
+    return Math.min(this.#options.expiresMs, this.#limits.expiresMs);
+  }
+
+  /** The server refuses heartbeats that come less than twice in a request's life. */
+  get #requestBeatMs(): number {
+    return Math.min(this.#beatMs, this.#expiresMs / 2);
+  }
+
   /** Some servers drop a request without a word: nothing is wanted beyond what is still open. */
   #forgetExpired(): void {
-    const { expiresMs, heartbeatMs } = this.#options;
+    const { heartbeatMs } = this.#options;
     // Early enough that a request which ended without a word does not pass for silence.
     const slackMs = heartbeatMs === undefined ? this.#beatMs : heartbeatMs / 2;
-    const since = performance.now() - expiresMs - slackMs;
+    const since = performance.now() - this.#expiresMs - slackMs;
     this.#requests = this.#requests.filter(({ sentAt }) => sentAt > since);
     const open = this.#requests.reduce((sum, { left }) => sum + left, 0);
     this.#wanted = Math.min(this.#wanted, open);
@@ -220,11 +257,28 @@ export class PullLoop {
     if (code === NO_RESPONDERS) return this.#trouble("consumer_gone", "no responders");
     if (code === BAD_REQUEST) return this.#trouble("refused", description);
     if (code === CONFLICT) {
+      if (isLimit(description)) return this.#learn(message.subject, description);
       if (!isPassing(description)) return this.#trouble("consumer_gone", description);
       this.#options.onNotice?.(description);
       if (isTooLarge(description) && this.#isStuck(description)) return;
     }
     this.#forgetExpired();
+    this.#pull();
+  }
+
+  /** A request went beyond the consumer's limits; the next one will not. */
+  #learn(reply: string, description: string): void {
+    const serial = Number(reply.slice(this.#inbox.length + 1));
+    const index = this.#requests.findIndex((request) => request.serial === serial);
+    const [refused] = index === -1 ? [] : this.#requests.splice(index, 1);
+    if (refused === undefined) return; // it has expired here
+    this.#wanted = Math.max(0, this.#wanted - refused.left);
+    const limit = parseLimit(description);
+    // Without progress it would be asked for ever.
+    if (limit === undefined || refused.asked[limit.of] <= limit.value) {
+      return this.#trouble("refused", description);
+    }
+    this.#limits[limit.of] = limit.value;
     this.#pull();
   }
 
@@ -280,7 +334,12 @@ interface OpenRequest {
   /** Messages that it may still bring. */
   left: number;
   readonly sentAt: number;
+  readonly serial: number;
+  readonly asked: Readonly<Record<RequestLimit, number>>;
 }
+
+/** What a consumer may bound in each request. */
+type RequestLimit = "batch" | "bytes" | "expiresMs";
 
 const HEARTBEAT = 100;
 const BAD_REQUEST = 400;
@@ -295,10 +354,44 @@ function defaultHeartbeatMs(expiresMs: number): number {
 /** Conflicts that end one request only: limits reached, leadership moved, the server shuts down. */
 function isPassing(description: string): boolean {
   const text = description.toLowerCase();
-  return text.startsWith("exceeded") || text.includes("leadership change") ||
+  return (text.startsWith("exceeded") && !isLimit(text)) || text.includes("leadership change") ||
     text.includes("shutdown") || isTooLarge(text);
 }
 
 function isTooLarge(description: string): boolean {
   return description.toLowerCase().includes("message size exceeds");
+}
+
+/** Whether the request itself is refused, and every one like it. */
+function isLimit(description: string): boolean {
+  return /^exceeded maxrequest/i.test(description);
+}
+
+/** Reads `Exceeded MaxRequestBatch of 10`; undefined when it is worded in another way. */
+function parseLimit(description: string): { of: RequestLimit; value: number } | undefined {
+  const match = /^exceeded maxrequest(batch|expires|maxbytes) of (\S+)$/i.exec(description);
+  const [, kind = "", text = ""] = match ?? [];
+  const isTime = kind.toLowerCase() === "expires";
+  const value = isTime ? parseDurationMs(text) : Number(text);
+  if (!(value > 0)) return undefined;
+  return { of: isTime ? "expiresMs" : kind.toLowerCase() === "batch" ? "batch" : "bytes", value };
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1_000,
+  ms: 1,
+  "µs": 1e-3,
+  ns: 1e-6,
+};
+
+/** Reads `1m30s` or `1.5s`, in whole milliseconds; NaN when it is something else. */
+function parseDurationMs(text: string): number {
+  if (!/^([\d.]+(h|m|s|ms|µs|ns))+$/.test(text)) return NaN;
+  let sum = 0;
+  for (const [, count, unit = ""] of text.matchAll(/([\d.]+)(ms|µs|ns|h|m|s)/g)) {
+    sum += Number(count) * (UNITS_MS[unit] ?? NaN);
+  }
+  return Math.floor(sum);
 }

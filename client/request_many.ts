@@ -114,7 +114,7 @@ async function* collect<Req, Res>(
     operation.end(error ?? new Error("aborted without a reason"));
     throw error;
   } finally {
-    replies?.close();
+    replies?.end();
     operation.end(); // left by break
   }
 }
@@ -149,7 +149,7 @@ class Replies {
   readonly #closeRequest: () => void;
   readonly #onAbort = () => {
     this.#queue.clear();
-    this.#queue.end();
+    this.end();
   };
   #stall: ReturnType<typeof setTimeout> | undefined;
   #count = 0;
@@ -164,9 +164,9 @@ class Replies {
       payload,
       headers: call.headers(operation),
       onReply: (message) => this.#take(message),
-      onFailure: (error) => this.#queue.end(error),
+      onFailure: (error) => this.end(error),
     });
-    this.#timer = setTimeout(() => this.#queue.end(), leftMs);
+    this.#timer = setTimeout(() => this.end(), leftMs);
     settings.signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (settings.signal?.aborted) this.#onAbort();
   }
@@ -179,7 +179,9 @@ class Replies {
     return message;
   }
 
-  close(): void {
+  /** No reply is taken any more. Leaves nothing open, since what waits may never be read. */
+  end(error?: Error): void {
+    this.#queue.end(error);
     clearTimeout(this.#timer);
     clearTimeout(this.#stall);
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
@@ -189,9 +191,9 @@ class Replies {
   #take(message: NatsMessage): void {
     const { maxReplies, stallMs } = this.#settings;
     this.#queue.push(message);
-    if (++this.#count >= maxReplies) return this.#queue.end();
+    if (++this.#count >= maxReplies || this.#queue.isEnded) return this.end();
     if (stallMs === undefined) return;
     clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.#queue.end(), stallMs);
+    this.#stall = setTimeout(() => this.end(), stallMs);
   }
 }

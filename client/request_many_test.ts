@@ -171,6 +171,28 @@ test("break, throw and abort end the wait for replies", async () => {
   });
 });
 
+test("what ends it leaves nothing open, although nobody reads on", async () => {
+  await withNats(async (nats, core) => {
+    answer(nats, 5);
+    const long = 60_000;
+    const ends: [string, RequestManyOptions][] = [
+      ["maxReplies", { maxReplies: 2, timeoutMs: long }],
+      ["stallMs", { stallMs: 20, timeoutMs: long }],
+      ["maxPending", { maxPending: 1, timeoutMs: long }],
+      ["timeoutMs", { timeoutMs: 100 }],
+    ];
+    for (const [what, options] of ends) {
+      const { signal } = new AbortController();
+      const replies = requestMany(core, Who, "", { ...options, signal });
+      const iterator = replies[Symbol.asyncIterator]();
+      assert.equal((await iterator.next()).done, false);
+      const isFree = () => getEventListeners(signal, "abort").length === 0;
+      await waitUntil(isFree, { what: `${what} ends it`, timeoutMs: 3_000 });
+    }
+    assert.deepEqual((await nats.client.close({ graceMs: 0 })).abandoned, []);
+  });
+});
+
 test("an abort is noticed although replies wait", async () => {
   await withNats(async (nats, core) => {
     answer(nats, 5);

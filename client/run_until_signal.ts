@@ -1,6 +1,6 @@
-import { getLogger } from "@logtape/logtape";
 import { constants } from "node:os";
 import process from "node:process";
+import { logger } from "./_logger.ts";
 import { JsflowError } from "./errors.ts";
 import {
   checkDurationMs,
@@ -11,7 +11,6 @@ import {
   MAX_TIMER_MS,
 } from "./validate.ts";
 
-const logger = getLogger(["jsflow", "client"]);
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_SIGNALS: readonly ShutdownSignal[] = ["SIGINT", "SIGTERM"];
 /** What terminals send to all processes of a group, npm and others send once more. */
@@ -212,7 +211,7 @@ class Shutdown {
   #request(name: ShutdownSignal): void {
     if (this.requestedBy !== undefined) {
       if (name === this.requestedBy && performance.now() - this.#requestedAt < REPEAT_MS) return;
-      logger.warning("{signal} came again: ending at once", { signal: name });
+      logger.warn("{signal} came again: ending at once", { signal: name });
       process.exit(128 + (constants.signals[name] ?? 0));
     }
     this.requestedBy = name;

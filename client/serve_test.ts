@@ -1,8 +1,11 @@
+import { configure, type LogRecord, reset } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Msg, NatsConnection } from "@nats-io/nats-core";
+import { FaultProxy } from "../testing/fault_proxy.ts";
 import { startTestNats, type TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
+import { Core } from "./_client_core.ts";
 import { connect } from "./connect.ts";
 import { type ClientCore, coreOf } from "./core.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
@@ -278,6 +281,83 @@ test("a plain publish to a service is handled, and answered to nobody", async ()
     assert.deepEqual(seen, [1, 2]);
     assert.equal(nats.client.status, "connected");
   });
+});
+
+test("requests are answered while others wait for the connection, or for the breaker", async () => {
+  await withNats(async (nats, core) => {
+    const proxy = await FaultProxy.start({ target: { port: nats.server.port } });
+    const behind = await connect({
+      servers: proxy.url,
+      offline: {},
+      reconnect: { initialMs: 20, maxMs: 50 },
+    });
+    try {
+      const served = coreOf(behind);
+      assert.ok(served instanceof Core);
+      const refusals: unknown[] = [];
+      await serve(served, Shout, (value) => {
+        assert.throws(() => served.check("publish"), (error) => refusals.push(error) > 0);
+        return value.toUpperCase();
+      });
+      proxy.cut();
+      await waitUntil(() => behind.status === "reconnecting", { what: "it is lost" });
+      let isAnswered = false;
+      // Who is let go queues up again, so that the buffer is not empty before the answer is there.
+      const waiting = Array.from({ length: 20 }, async () => {
+        while (!isAnswered) await publish(served, subject("out", text()), "x");
+      });
+      proxy.heal();
+      await waitUntil(() => behind.status === "connected", { what: "it is back", intervalMs: 1 });
+      await behind.connection.flush(); // only then the server knows the subscription again
+      const answer = request(core, Shout, "x", { timeoutMs: 5_000 });
+      await answer.finally(() => isAnswered = true).catch(() => {});
+      await Promise.all(waiting);
+      assert.equal(await answer, "X");
+      assert.match(String(refusals[0]), /others that waited for the connection go first/);
+      const error = new Error("JetStream does not answer");
+      const isOpen = async () => {
+        await served.gate.circuit.record({ verdict: "jetstream", error });
+        return behind.breaker.state === "open";
+      };
+      await waitUntil(isOpen, { what: "the breaker is open", intervalMs: 0 });
+      assert.equal(await request(core, Shout, "y", { timeoutMs: 5_000 }), "Y");
+      assert.match(String(refusals[1]), /breaker/i);
+    } finally {
+      await behind.close({ graceMs: 0 });
+      await proxy.close();
+    }
+  });
+});
+
+test("an answer that cannot be sent is tried once, and reported once", async () => {
+  const records: LogRecord[] = [];
+  await configure({
+    reset: true,
+    sinks: { records: (record) => records.push(record) },
+    loggers: [
+      { category: ["jsflow"], sinks: ["records"] },
+      { category: ["logtape", "meta"], lowestLevel: "error" },
+    ],
+  });
+  try {
+    await withNats(async (nats, core) => {
+      const hold = gate();
+      const service = await serve(core, Shout, async (value) => {
+        await hold.opened;
+        return value;
+      });
+      nats.connection.publish("shout", "x", { reply: "inbox" });
+      await waitUntil(() => service.stats.active === 1, { what: "it is at work" });
+      await nats.server.kill();
+      await waitUntil(() => nats.client.status === "reconnecting", { what: "it is lost" });
+      hold.open();
+      await waitUntil(() => service.stats.failed === 1, { what: "it has failed" });
+      const reports = records.filter(({ rawMessage }) => /could not answer/.test(`${rawMessage}`));
+      assert.equal(reports.length, 1);
+    });
+  } finally {
+    await reset();
+  }
 });
 
 test("options, endpoint and handler are checked before any I/O", async () => {

@@ -1,9 +1,15 @@
 import type { PurgeOpts } from "@nats-io/jetstream";
 import { forgetStream } from "./_known_streams.ts";
-import { checkCall, type StreamCallOptions, withStreamApi } from "./_stream_api.ts";
+import {
+  apiCodeOf,
+  type CallBounds,
+  checkCall,
+  type StreamCallOptions,
+  withStreamApi,
+} from "./_stream_api.ts";
 import { type PageQuery, streamPages } from "./_stream_pages.ts";
 import type { ClientCore } from "./core.ts";
-import { isJsflowError } from "./errors.ts";
+import { isJsflowError, JsflowError } from "./errors.ts";
 import { readStreamInfo, type StreamInfo } from "./stream_info.ts";
 import { checkStreamName } from "./stream_name.ts";
 import { checkSubjectFilter, filterCovers, type SubjectFilter } from "./subject_filter.ts";
@@ -12,6 +18,9 @@ import { translateError } from "./translate_error.ts";
 import { checkInteger } from "./validate.ts";
 
 export type { StreamCallOptions } from "./_stream_api.ts";
+
+/** What the server says when all servers that hold a stream are down. */
+const STREAM_OFFLINE = 10118;
 
 /** Which streams {@link Streams.list} and {@link Streams.names} give. */
 export interface ListStreamsOptions extends StreamCallOptions {
@@ -29,7 +38,8 @@ export interface PurgeOptions extends StreamCallOptions {
   readonly upToSequence?: number | undefined;
 }
 
-/** Looks at streams and clears them away. *
+/**
+ * Looks at streams and clears them away.
  * @example
  * ```ts
  * import { connect } from "@x/jsflow/client";
@@ -56,13 +66,21 @@ export interface Streams {
    * `not_connected`, `jetstream_disabled`, `jetstream_unavailable`.
    */
   info(name: string, options?: StreamCallOptions): Promise<StreamInfo>;
-  /** Describes all streams, or those of a subject; pages are asked for as they are needed. */
+  /**
+   * Describes all streams, or those of a subject; pages are asked for as they are needed.
+   *
+   * @throws {JsflowError} as {@link Streams.info} does; `jetstream_unavailable` comes after the
+   * streams that can be described, when others have no leader.
+   */
   list(options?: ListStreamsOptions): AsyncIterableIterator<StreamInfo>;
   /** Gives the names of all streams, or of those of a subject. */
   names(options?: ListStreamsOptions): AsyncIterableIterator<string>;
   /**
    * Finds the stream that captures a subject, or every subject that a filter stands for;
    * `undefined` when there is none.
+   *
+   * @throws {JsflowError} as {@link Streams.info} does; `jetstream_unavailable` when there is one
+   * that does not answer.
    */
   find(subject: SubjectFilter, options?: StreamCallOptions): Promise<StreamInfo | undefined>;
   /** Deletes a stream with its messages and consumers; `false` when there was none. */
@@ -129,10 +147,31 @@ export async function findStream(
 ): Promise<StreamInfo | undefined> {
   const filter = checkSubjectFilter("streams.find: subject", subject);
   const bounds = checkCall(core, "streams.find", options);
-  for await (const info of listStreams(core, { subject: filter, ...bounds })) {
-    if (info.config.subjects.some((captured) => filterCovers(captured, filter))) return info;
+  // Streams without a leader have a name all the same, which comes at once.
+  for await (const name of listStreamNames(core, { subject: filter, ...bounds })) {
+    const info = await describeNamed(core, name, bounds);
+    if (info?.config.subjects.some((captured) => filterCovers(captured, filter))) return info;
   }
   return undefined;
+}
+
+/** Undefined when the stream was deleted since its name was listed. */
+async function describeNamed(
+  core: ClientCore,
+  name: string,
+  bounds: CallBounds,
+): Promise<StreamInfo | undefined> {
+  try {
+    return await streamInfo(core, name, bounds);
+  } catch (error) {
+    if (isJsflowError(error, "stream_not_found")) return undefined;
+    if (apiCodeOf(error) !== STREAM_OFFLINE) throw error;
+    throw new JsflowError(
+      "jetstream_unavailable",
+      `cannot look up stream ${name}: the servers that hold it are down; start them`,
+      { cause: error },
+    );
+  }
 }
 
 /** Does {@link Streams.delete}. */

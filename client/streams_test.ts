@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NatsCluster } from "../testing/nats_cluster.ts";
 import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import { waitUntil } from "../testing/wait_until.ts";
+import { connect } from "./connect.ts";
 import { type ClientCore, coreOf } from "./core.ts";
+import { isJsflowError } from "./errors.ts";
+import { json } from "./json.ts";
+import { publishToStream } from "./publish_to_stream.ts";
 import { createStreams, type Streams } from "./streams.ts";
+import { subject } from "./subject.ts";
 
 async function withStreams(
   use: (streams: Streams, nats: TestNats, core: ClientCore) => Promise<void>,
@@ -169,6 +176,51 @@ test("lookups wait out a moment in which JetStream does not answer", async () =>
       clearTimeout(timer);
     }
   });
+});
+
+test("a stream whose server is down is unavailable, never missing", async () => {
+  const cluster = await NatsCluster.start({ size: 3 });
+  try {
+    const admin = await connect({ servers: cluster.urls });
+    try {
+      const manager = await admin.manager();
+      await manager.streams.add({ name: "DOWN", subjects: ["down.*"], num_replicas: 1 });
+      await manager.streams.add({ name: "UP", subjects: ["up.*"], num_replicas: 3 });
+    } finally {
+      await admin.close();
+    }
+    const holder = await cluster.leaderOf("DOWN");
+    const rest = cluster.nodes.filter((node) => node !== holder);
+    await cluster.stopNode(holder);
+    await cluster.ready();
+    const client = await connect({ servers: rest.map(({ url }) => url), requestTimeoutMs: 15_000 });
+    try {
+      const core = coreOf(client);
+      const streams = createStreams(core);
+      const unavailable = { code: "jetstream_unavailable" };
+      await waitUntil(async () => (await collect(streams.names({ subject: "down.1" }))).length, {
+        what: "the rest has a leader",
+      });
+      assert.equal(await streams.find("elsewhere"), undefined);
+      await assert.rejects(streams.find("down.1"), unavailable);
+      await waitUntil(() => streams.info("UP"), { what: "the other stream has a leader" });
+      const seen: string[] = [];
+      const list = async () => {
+        for await (const { name } of streams.list()) seen.push(name);
+      };
+      await assert.rejects(list(), (error: Error) => {
+        assert.deepEqual(seen, ["UP"]);
+        assert.match(error.message, /DOWN/);
+        return isJsflowError(error, "jetstream_unavailable");
+      });
+      const Down = subject("down.1", json<number>());
+      await assert.rejects(publishToStream(core, Down, 1, { autoCreate: true }), unavailable);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await cluster.close();
+  }
 });
 
 test("misuse is refused before any I/O", async () => {

@@ -1,10 +1,10 @@
-import { getLogger } from "@logtape/logtape";
 import { decodeValue, filterName, splitHandler } from "./_address.ts";
 import { callSafely } from "./_handler_callback.ts";
 import type { CallOutcome, HandlerCall } from "./_handler_call.ts";
 import { HandlerContext } from "./_handler_context.ts";
 import { parseHandlerOptions } from "./_handler_options.ts";
 import { HandlerSubscription } from "./_handler_subscription.ts";
+import { logger } from "./_logger.ts";
 import type { ClientCore } from "./core.ts";
 import type { MessageContext } from "./message_context.ts";
 import type { NatsMessage } from "./native.ts";
@@ -13,8 +13,6 @@ import type { Subscription } from "./subscription.ts";
 import { checkFunction } from "./validate.ts";
 
 const DEFAULT_MAX_PENDING = 4_096;
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** Handles a value; the next one waits for its promise unless `concurrency` is above 1. */
 export type MessageHandler<T, K extends string = never> = (

@@ -30,6 +30,7 @@ const BY_API_CODE: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   [10059, ["stream_not_found", "the stream does not exist; create it, or check its name"]],
   [10071, ["sequence_conflict", CONFLICT]],
   [10076, ["jetstream_disabled", DISABLED]],
+  [10118, ["jetstream_unavailable", UNAVAILABLE]],
   [10163, ["jetstream_unavailable", UNAVAILABLE]],
   [10164, ["sequence_conflict", CONFLICT]],
 ]);

@@ -6,8 +6,8 @@ const descriptions: Readonly<Record<GaugeName, readonly [unit: string, descripti
   activeConsumers: ["{consumer}", "Consumers of streams that are open."],
   activeSubscriptions: ["{subscription}", "Subscriptions and services that are open."],
   breakerState: ["1", "The circuit breaker: 0 closed, 1 half-open, 2 open."],
-  inFlight: ["{message}", "Messages being handled or waiting for their acknowledgement."],
-  knownStreams: ["{stream}", "Streams made or used through the client."],
+  inFlight: ["{message}", "Messages of publishers that wait for their acknowledgement."],
+  knownStreams: ["{stream}", "Streams made through the client and not deleted by it."],
 };
 
 /** One metric that is read from all who know a part of it. */

@@ -28,6 +28,9 @@ import { extractTrace, writeTrace } from "./trace_headers.ts";
 /** The most links of one span: SDKs keep no more by default. */
 const MAX_LINKS = 128;
 
+/** Operations that a message sets off, not the code around. */
+const HANDLERS: readonly OperationKind[] = ["process", "serve"];
+
 /** A place in a trace, with the span that reports it when there is an SDK. */
 export interface TracedSpan {
   readonly trace: TraceContext;
@@ -47,19 +50,29 @@ export class Spans {
     this.#xHeaders = settings.xHeaders;
   }
 
-  /** Begins a span below the message's context, else below the current one. */
+  /**
+   * Begins a span below the message's context, else below the current one. A handler's span without
+   * a message's context is a root: what is current there is whatever once began to listen.
+   */
   begin(kind: OperationKind, details: OperationDetails): TracedSpan {
     const active = activeContext();
     const ambient = otel.getSpanContext(active);
     const remote = details.parent === undefined ? undefined : extractTrace(details.parent);
-    const parent = remote ?? (ambient === undefined ? undefined : toTraceContext(ambient));
+    const root = remote === undefined && HANDLERS.includes(kind);
+    const inherited = root || ambient === undefined ? undefined : toTraceContext(ambient);
+    const parent = remote ?? inherited;
     const tracer = this.#source.get();
     if (tracer !== undefined) {
       const remoteSpan = remote === undefined ? undefined : toSpanContext(remote, true);
       const span = tracer.startSpan(spanName(kind, details), {
         kind: conventions[kind].spanKind,
         attributes: { ...this.#fixedAttributes(kind), ...detailAttributes(details) },
-        links: findLinks(details, remoteSpan, ambient),
+        links: findLinks(
+          details,
+          remoteSpan,
+          root || remoteSpan !== undefined ? ambient : undefined,
+        ),
+        root,
       }, remoteSpan === undefined ? active : otel.setSpanContext(active, remoteSpan));
       const trace = traceOf(span, parent);
       if (trace !== undefined) return { trace, span };
@@ -118,8 +131,8 @@ function traceOf(span: Span, parent: TraceContext | undefined): TraceContext | u
 }
 
 /**
- * Links a span to all that led to it: the messages of a batch, and, below the context of its
- * message, that context and the one that the code runs in.
+ * Links a span to all that led to it: the context of its message, the one that the code runs in when
+ * that is not its parent, and the messages of a batch.
  */
 function findLinks(
   details: OperationDetails,
@@ -127,8 +140,7 @@ function findLinks(
   ambient: SpanContext | undefined,
 ): Link[] {
   const batch = linksTo(details.links);
-  if (remote === undefined) return batch;
-  const links: Link[] = [{ context: remote }];
+  const links: Link[] = remote === undefined ? [] : [{ context: remote }];
   if (ambient !== undefined && otel.isSpanContextValid(ambient)) links.push({ context: ambient });
   return [...links, ...batch];
 }

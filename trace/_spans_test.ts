@@ -122,6 +122,27 @@ test("a handler's span is a child of the sender's, with links to it and to the c
   assert.deepEqual(linked, [sender.spanId, around.spanId]);
 });
 
+test("a handler's span without a sender is a root, linked to the code around", () => {
+  const around = createTraceContext();
+  for (const kind of ["process", "serve"] as const) {
+    const { telemetry, last } = reported();
+    const details = { destination: "orders", parent: new Map<string, string>() };
+    const operation = withTrace(around, () => telemetry.begin(kind, details));
+    operation.end();
+    assert.equal(last().parentSpanContext, undefined);
+    assert.notEqual(last().spanContext().traceId, around.traceId);
+    assert.deepEqual(last().links.map(({ context }) => context.spanId), [around.spanId]);
+    assert.equal(operation.trace?.traceId, last().spanContext().traceId);
+    assert.equal(operation.trace?.parentSpanId, undefined);
+    withTrace(around, () => telemetry.begin("publish", details)).end();
+    assert.equal(last().parentSpanContext?.spanId, around.spanId);
+    assert.deepEqual(last().links, []);
+  }
+  const bare = createTelemetry({ metrics: false }, { clientName: "shop" }); // no SDK
+  const { trace } = withTrace(around, () => bare.begin("process", { destination: "orders" }));
+  assert.notEqual(trace?.traceId, around.traceId);
+});
+
 test("a batch is linked to each of its messages, up to a bound", () => {
   const { telemetry, last } = reported();
   const senders = Array.from({ length: 3 }, createTraceContext);

@@ -132,7 +132,7 @@ test("OpenTelemetry's active span is the parent, and spans of others are childre
     const telemetry = createTelemetry({ tracerProvider: provider }, identity);
     const others = provider.getTracer("app");
     await others.startActiveSpan("outer", async (outer) => {
-      const operation = telemetry.begin("process", { destination: "orders" });
+      const operation = telemetry.begin("request", { destination: "orders" });
       await operation.run(async () => {
         await after(1);
         others.startSpan("inner").end();
@@ -140,9 +140,9 @@ test("OpenTelemetry's active span is the parent, and spans of others are childre
       operation.end();
       outer.end();
     });
-    const [inner, process, outer] = spans();
-    assert.equal(process?.parentSpanContext?.spanId, outer?.spanContext().spanId);
-    assert.equal(inner?.parentSpanContext?.spanId, process?.spanContext().spanId);
+    const [inner, request, outer] = spans();
+    assert.equal(request?.parentSpanContext?.spanId, outer?.spanContext().spanId);
+    assert.equal(inner?.parentSpanContext?.spanId, request?.spanContext().spanId);
   } finally {
     context.disable();
   }

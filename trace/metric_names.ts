@@ -5,16 +5,16 @@
  * | --- | --- | --- | --- |
  * | `messaging.client.sent.messages` | counter | `{message}` | messages published and requests sent, failures included |
  * | `messaging.client.consumed.messages` | counter | `{message}` | messages given to a handler or an iterator, redeliveries included |
- * | `messaging.client.operation.duration` | histogram | `s` | time of a publish, request, receive or settle |
+ * | `messaging.client.operation.duration` | histogram | `s` | time of a publish or a request |
  * | `messaging.process.duration` | histogram | `s` | time of a handler |
  * | `jsflow.client.handler.errors` | counter | `{error}` | handlers that threw or ran out of time |
  * | `jsflow.client.fetch.errors` | counter | `{error}` | pulls from a consumer that failed |
  * | `jsflow.client.redeliveries` | counter | `{message}` | messages that came for a second or later time |
  * | `jsflow.client.reconnects` | counter | `{reconnect}` | connections regained |
- * | `jsflow.client.in_flight` | gauge | `{message}` | messages being handled or waiting for their acknowledgement |
+ * | `jsflow.client.in_flight` | gauge | `{message}` | messages of publishers that wait for their acknowledgement |
  * | `jsflow.client.active_subscriptions` | gauge | `{subscription}` | subscriptions and services that are open |
  * | `jsflow.client.active_consumers` | gauge | `{consumer}` | consumers of streams that are open |
- * | `jsflow.client.known_streams` | gauge | `{stream}` | streams made or used through the client |
+ * | `jsflow.client.known_streams` | gauge | `{stream}` | streams made through the client and not deleted by it |
  * | `jsflow.client.breaker.state` | gauge | `1` | 0 closed, 1 half-open, 2 open |
  *
  * Attributes are of low cardinality: system, operation, template of the subject (its name only

@@ -6,6 +6,13 @@ export interface HeaderCarrier {
   get(name: string): string | undefined;
   /** Replaces the value. */
   set(name: string, value: string): void;
+  /**
+   * The names that are there, by which headers of another trace are found however they are spelled.
+   * @default the usual spellings are looked for
+   */
+  keys?(): Iterable<string>;
+  /** Removes a header. @default it is set to "" */
+  delete?(name: string): unknown;
 }
 
 /** What is done with messages, in the terms of OpenTelemetry's messaging conventions. */
@@ -34,7 +41,10 @@ export interface OperationDetails {
    * as consumed, when it is received, else when it is processed or served. @default false
    */
   readonly received?: boolean | undefined;
-  /** Headers of the message that is processed: its context becomes the parent. */
+  /**
+   * Headers of the message that is processed: its context becomes the parent. Without one `process`
+   * and `serve` begin a trace, linked to the current one; the others go on in the current one.
+   */
   readonly parent?: HeaderCarrier | undefined;
   /** Headers of the messages of a batch: their contexts are linked. */
   readonly links?: readonly HeaderCarrier[] | undefined;

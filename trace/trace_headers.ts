@@ -29,7 +29,11 @@ export const MAX_TRACESTATE_LENGTH = 512;
 
 /** What {@link injectTrace} writes besides the headers of the W3C. */
 export interface InjectTraceOptions {
-  /** Also writes `X-Trace-ID`, `X-Span-ID` and `X-Parent-Span-ID`. @default false */
+  /**
+   * Also writes `X-Trace-ID`, `X-Span-ID` and `X-Parent-Span-ID`. Without it, such headers are
+   * removed when they hold ids of a trace, and left alone when they hold anything else.
+   * @default false
+   */
   readonly xHeaders?: boolean | undefined;
 }
 
@@ -74,6 +78,18 @@ const spellings: readonly Spelling[] = [
   },
 ];
 
+/** All of them, for headers that don't tell their names. */
+const usualNames: readonly string[] = spellings.flatMap((names) => Object.values(names));
+
+/** What belongs to a trace, by the name in lower case, and which values of it do. */
+const traceValues: ReadonlyMap<string, (value: string) => boolean> = new Map([
+  [TRACEPARENT_HEADER, () => true],
+  [TRACESTATE_HEADER, () => true],
+  [TRACE_ID_HEADER.toLowerCase(), isTraceId],
+  [SPAN_ID_HEADER.toLowerCase(), isSpanId],
+  [PARENT_SPAN_ID_HEADER.toLowerCase(), isSpanId],
+]);
+
 /**
  * Writes a trace context into the headers of a message, over what is there.
  *
@@ -109,20 +125,28 @@ export function injectTrace(
   writeTrace(headers, trace, withX);
 }
 
-/** Writes a context that is known to be well-formed. */
+/** Writes a context that is known to be well-formed, in the place of one that is there. */
 export function writeTrace(headers: HeaderCarrier, trace: TraceContext, xHeaders: boolean): void {
+  dropTrace(headers, xHeaders);
   headers.set(TRACEPARENT_HEADER, writeTraceparent(trace));
-  write(headers, TRACESTATE_HEADER, trace.state);
+  if (trace.state !== undefined) headers.set(TRACESTATE_HEADER, trace.state);
   if (!xHeaders) return;
   headers.set(TRACE_ID_HEADER, trace.traceId);
   headers.set(SPAN_ID_HEADER, trace.spanId);
-  write(headers, PARENT_SPAN_ID_HEADER, trace.parentSpanId);
+  if (trace.parentSpanId !== undefined) headers.set(PARENT_SPAN_ID_HEADER, trace.parentSpanId);
 }
 
 /** Headers that were copied from another message must not keep a value of its trace. */
-function write(headers: HeaderCarrier, name: string, value: string | undefined): void {
-  if (value !== undefined) headers.set(name, value);
-  else if (headers.get(name)) headers.set(name, "");
+function dropTrace(headers: HeaderCarrier, xHeaders: boolean): void {
+  const names = typeof headers.keys === "function" ? [...headers.keys()] : usualNames;
+  for (const name of names) {
+    const isOfTrace = traceValues.get(name.toLowerCase());
+    if (isOfTrace === undefined) continue;
+    const value = headers.get(name);
+    if (!value || (!xHeaders && !isOfTrace(value))) continue;
+    if (typeof headers.delete === "function") headers.delete(name);
+    else headers.set(name, "");
+  }
 }
 
 /**

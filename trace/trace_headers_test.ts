@@ -111,6 +111,49 @@ test("headers copied from another message keep nothing of its trace", () => {
   assert.deepEqual(extractTrace(headers), trace);
 });
 
+test("a trace in another spelling is gone once a context is written", () => {
+  const stale: [string, string][] = [
+    ["TraceParent", formatTraceparent(createTraceContext())],
+    ["TRACESTATE", "a=b"],
+    ["X-Trace-Id", createTraceContext().traceId],
+    ["x-SPAN-id", createTraceContext().spanId],
+    ["X-Parent-Span-ID", createTraceContext().spanId],
+  ];
+  const kept: [string, string][] = [["x-trace-id", "job 7"], ["Content-Type", "text/plain"]];
+  for (const xHeaders of [false, true]) {
+    const native = natsHeaders();
+    for (const headers of [new Map<string, string>(), native]) {
+      for (const [name, value] of [...stale, ...kept]) headers.set(name, value);
+      const trace = createTraceContext();
+      injectTrace(headers, trace, { xHeaders });
+      const names = xHeaders
+        ? ["Content-Type", "traceparent", "X-Trace-ID", "X-Span-ID"]
+        : ["x-trace-id", "Content-Type", "traceparent"];
+      assert.deepEqual([...headers.keys()], names);
+      assert.deepEqual(extractTrace(headers), trace);
+    }
+  }
+});
+
+test("headers that can only be read and set lose the usual spellings", () => {
+  const values = new Map([
+    ["Traceparent", formatTraceparent(createTraceContext())],
+    ["X-Trace-Id", createTraceContext().traceId],
+    ["X-TRACE-ID", "job 7"],
+  ]);
+  const trace = createTraceContext();
+  injectTrace(
+    { get: (name) => values.get(name), set: (name, value) => values.set(name, value) },
+    trace,
+  );
+  assert.deepEqual([...values], [
+    ["Traceparent", ""],
+    ["X-Trace-Id", ""],
+    ["X-TRACE-ID", "job 7"],
+    ["traceparent", formatTraceparent(trace)],
+  ]);
+});
+
 test("no value adds a header of its own", () => {
   const text = fc.string({ unit: fc.constantFrom("\r", "\n", "\r\n", "a", "=", ":", " ", "\0") });
   fc.assert(fc.property(text, text, text, (id, span, state) => {
