@@ -127,7 +127,8 @@ export interface ConsumeOptions<T, K extends string = never> {
    *
    * - `"resume"` makes it again, so that nothing is skipped. When this process alone has consumed
    *   from it, it begins at the first message that is not settled; else behind what the server had
-   *   counted as done by all when this process last asked (at the start, after each recovery and reconnect, and every minute).
+   *   counted as done by all when this process last asked (at the start, after each recovery and
+   *   reconnect, and every minute).
    *   With `deliver: "last-per-subject"` the same as `"restart"`.
    * - `"restart"` makes it again with its own `deliver`: with `"all"` everything comes again, with
    *   `"new"` what came meanwhile is skipped.

@@ -49,9 +49,9 @@ export interface StreamMessage<T, K extends string = never> {
   readonly time: Date;
   /** How many messages the consumer had left to deliver for the first time. */
   readonly pending: number;
-  /** Whether it was settled. */
+  /** Whether it was settled, or its stream was made again, which leaves nothing to settle. */
   readonly isSettled: boolean;
-  /** Aborts at the deadline, and when the consumption is stopped. */
+  /** Aborts at the deadline, when the consumption is stopped, and when the stream was made again. */
   readonly signal: AbortSignal;
   /** Decodes the payload once more. @throws {JsflowError} `decode_failed` or `invalid_payload` */
   decode(): T;
