@@ -1,9 +1,12 @@
+import { setImmediate } from "node:timers";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import type { GuardOptions } from "./core.ts";
 import { JsflowError } from "./errors.ts";
 
 /** Microtasks within which whoever is let go has acted; `ready` and `guard` take about ten. */
 const TURN_MICROTASKS = 32;
+/** How many may go before everything else in the process gets its chance. */
+const TURNS_IN_A_ROW = 32;
 
 /** How much may wait for the connection. */
 export interface OfflineBounds {
@@ -92,10 +95,15 @@ export class OfflineBuffer {
   /** Whoever is let go acts some microtasks later: only then comes the next one's turn. */
   async #letGo(): Promise<void> {
     this.#isLettingGo = true;
+    let turns = 0;
     for (const waiter of this.#waiters) {
       if (!this.#open || !this.#mayGo()) break;
       waiter.settle();
       for (let count = 0; count < TURN_MICROTASKS; count++) await undefined;
+      // Those who come again and again must not keep the process from its sockets and timers.
+      if (++turns % TURNS_IN_A_ROW === 0) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
     }
     this.#isLettingGo = false;
   }
