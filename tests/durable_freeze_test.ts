@@ -16,7 +16,7 @@ import { inPool } from "./_pool.ts";
 import { addEffect, readEffects } from "./programs/effects.ts";
 import { fiveSteps, fiveStepsResult, type StepEffect, STEPS } from "./programs/five_steps.ts";
 
-const ACK_WAIT_MS = 1_000;
+const ACK_WAIT_MS = 2_000; // a second without a processor must not pass for a dead worker
 const ROUNDS = faultCount({ ci: 1, soak: 20 });
 const steps = Array.from({ length: STEPS }, (_, index) => `step-${index}`);
 
