@@ -5,7 +5,7 @@ import {
   processDetails,
   type ServerReach,
 } from "./_consumer_message.ts";
-import { MessageQueue } from "./_consumer_queue.ts";
+import { Fifo } from "./_fifo.ts";
 import { lostError, type SettlementDesk, termReasonOf } from "./_settlement.ts";
 import type { ConsumeHandler } from "./consume_options.ts";
 import { ABORT_GRACE_MS, type ClientCore } from "./core.ts";
@@ -37,7 +37,7 @@ export class MessageRunner<T, K extends string> {
   readonly counts = { received: 0, failed: 0, redelivered: 0, pending: 0 };
   readonly #options: MessageRunnerOptions<T, K>;
   readonly #share: MessageShare<T, K>;
-  readonly #queue = new MessageQueue<ConsumedMessage<T, K>>();
+  readonly #queue = new Fifo<ConsumedMessage<T, K>>();
   /** Those whose handlers wait for something. */
   readonly #running = new Set<ConsumedMessage<T, K>>();
   /** Those of them that went on for a while when their deadlines had passed. */
@@ -65,7 +65,7 @@ export class MessageRunner<T, K extends string> {
 
   /** Messages that wait for a handler. */
   get queued(): number {
-    return this.#queue.length;
+    return this.#queue.size;
   }
 
   /** Whether every place is held by a handler that does not stop at its deadline. */
@@ -88,7 +88,7 @@ export class MessageRunner<T, K extends string> {
     if (this.#door === "returning") return this.#giveBack(message);
     if (
       this.#door === "open" && this.#active < this.#options.settings.concurrency &&
-      this.#queue.length === 0
+      this.#queue.size === 0
     ) {
       return this.#run(message, heardAt);
     }

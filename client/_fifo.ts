@@ -30,6 +30,20 @@ export class Fifo<T> {
     return item;
   }
 
+  /** Takes everything out. */
+  clear(): T[] {
+    const rest = this.#items.slice(this.#head) as T[];
+    this.#items = [];
+    this.#head = 0;
+    return rest;
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (let index = this.#head; index < this.#items.length; index++) {
+      yield this.#items[index] as T;
+    }
+  }
+
   /** Takes away all items that a condition does not hold for. */
   keep(condition: (item: T) => boolean): void {
     const items = this.#items.slice(this.#head) as T[];

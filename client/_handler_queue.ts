@@ -1,9 +1,10 @@
+import { Fifo } from "./_fifo.ts";
+
 /** A queue with two bounds: a number of items, and the sum of their sizes. */
 export class HandlerQueue<T> {
   readonly #maxItems: number;
   readonly #maxBytes: number;
-  #items: ({ readonly item: T; readonly bytes: number } | undefined)[] = [];
-  #head = 0;
+  readonly #items = new Fifo<{ readonly item: T; readonly bytes: number }>();
   #bytes = 0;
 
   constructor(maxItems: number, maxBytes: number) {
@@ -12,7 +13,7 @@ export class HandlerQueue<T> {
   }
 
   get size(): number {
-    return this.#items.length - this.#head;
+    return this.#items.size;
   }
 
   /** Takes an item, unless it is one too many. */
@@ -25,15 +26,9 @@ export class HandlerQueue<T> {
 
   /** Removes the oldest item. */
   shift(): T | undefined {
-    const first = this.#items[this.#head];
+    const first = this.#items.shift();
     if (first === undefined) return undefined;
-    this.#items[this.#head++] = undefined;
     this.#bytes -= first.bytes;
-    if (this.#head * 2 > this.#items.length) {
-      // Half of it is spent: copying now costs each item one move at most.
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
     return first.item;
   }
 }
