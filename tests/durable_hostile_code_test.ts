@@ -20,6 +20,7 @@ const ackWaitMs = 10_000;
 const namespace = "hostile";
 const timeoutMs = 5_000;
 
+const tick = () => new Promise<void>((resolve) => process.nextTick(resolve));
 const timer = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
 
 /** Until the event loop had to turn: on Deno a digest is now and then there at once. */
@@ -50,7 +51,7 @@ async function isBlocked(handle: InvocationHandle<unknown>): Promise<string> {
   return reason ?? "";
 }
 
-for (const [what, other] of [["a timer", timer], ["a digest", digest]] as const) {
+for (const [what, other] of [["a tick", tick], ["a timer", timer], ["a digest", digest]] as const) {
   test(`branches that await ${what} between their operations are blocked`, async () => {
     await onGround(async (ground) => {
       const calls: string[] = [];
