@@ -8,18 +8,12 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { connect as rawConnect } from "@nats-io/transport-node";
 import { bytes, type Client, connect, endpoint, subject } from "@x/jsflow";
 import { NatsServer } from "@x/jsflow/testing";
-import process from "node:process";
-import { median, range } from "./_statistics.ts";
+import { atATime, contest, type Run } from "./_contest.ts";
 
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
-const SCALE = Number(process.env.BENCH_SCALE ?? 1);
 const PAYLOAD = new Uint8Array(128).fill(120);
 const IN_FLIGHT = 256;
 
-/** Does a number of operations, and resolves when the server has answered all of them. */
-type Run = (count: number) => Promise<void>;
-
-interface Contest {
+interface Duel {
   readonly what: string;
   readonly count: number;
   readonly raw: Run;
@@ -30,7 +24,7 @@ const Plain = subject("bench.plain", bytes());
 const Stored = subject("bench.stored", bytes());
 const Echo = endpoint("bench.echo", { request: bytes(), reply: bytes() });
 
-function contests(nc: NatsConnection): Contest[] {
+function duels(nc: NatsConnection): Duel[] {
   const js = jetstream(nc);
   return [
     {
@@ -84,13 +78,6 @@ function contests(nc: NatsConnection): Contest[] {
   ];
 }
 
-async function atATime(concurrent: number, count: number, once: () => Promise<void>) {
-  let left = count;
-  await Promise.all(Array.from({ length: concurrent }, async () => {
-    while (left-- > 0) await once();
-  }));
-}
-
 async function rawConsume(nc: NatsConnection, count: number): Promise<void> {
   const jsm = await jetstreamManager(nc);
   const settings = { ack_policy: AckPolicy.Explicit, max_ack_pending: 2_000 };
@@ -121,22 +108,6 @@ async function consume(client: Client, count: number): Promise<void> {
   await consumption.stop();
 }
 
-async function perSecond(run: Run, count: number): Promise<number> {
-  const begin = performance.now();
-  await run(count);
-  return count / ((performance.now() - begin) / 1000);
-}
-
-function line(name: string, rates: readonly number[], base: readonly number[]): string {
-  const ratio = Math.floor(median(rates) / median(base) * 1000) / 1000;
-  const shown = `${Math.round(median(rates)).toLocaleString("en")}/s`;
-  const { least, most } = range(rates);
-  const spread = `${Math.round(least).toLocaleString("en")}-${
-    Math.round(most).toLocaleString("en")
-  }`;
-  return `  ${name.padEnd(7)} ${shown.padStart(12)} (${spread})  ${ratio.toFixed(3)} of raw`;
-}
-
 async function main(): Promise<void> {
   const server = await NatsServer.start();
   const nc = await rawConnect({ servers: server.url });
@@ -151,20 +122,8 @@ async function main(): Promise<void> {
       callback: (_error, message) => void message.respond(message.data),
     });
     await jsflow.serve(Echo, { concurrency: 64 }, (request) => request);
-    for (const { what, count, raw, jsflow: ours } of contests(nc)) {
-      const runs = { raw, jsflow: ours(jsflow), traced: ours(traced) };
-      const rates: Record<keyof typeof runs, number[]> = { raw: [], jsflow: [], traced: [] };
-      const scaled = Math.round(count * SCALE);
-      for (const run of Object.values(runs)) await run(Math.ceil(scaled / 10)); // warm-up
-      for (let round = 0; round < ROUNDS; round++) {
-        for (const name of ["raw", "jsflow", "traced"] as const) {
-          rates[name].push(await perSecond(runs[name], scaled));
-        }
-      }
-      console.log(`${what}: median of ${ROUNDS} rounds of ${scaled}`);
-      for (const name of ["raw", "jsflow", "traced"] as const) {
-        console.log(line(name, rates[name], rates.raw));
-      }
+    for (const { what, count, raw, jsflow: ours } of duels(nc)) {
+      await contest({ what, count, runs: { raw, jsflow: ours(jsflow), traced: ours(traced) } });
     }
   } finally {
     await jsflow.close();

@@ -117,13 +117,16 @@ export function checkSize(what: string, bytes: number, maxBytes: number): void {
   );
 }
 
-/** Returns what follows an address: options and handler, or the handler alone. */
+/** What follows an address: options and handler, or the handler alone. */
+export type Handled<O, H> = [handler: H] | [options: O | undefined, handler: H];
+
+/** Takes options and handler apart. */
 export function splitHandler<O, H extends (...args: never[]) => unknown>(
   what: string,
-  given: readonly [H] | readonly [O | undefined, H],
-): { readonly options: O | undefined; readonly handler: H } {
+  given: Handled<O, H>,
+): [O | undefined, H] {
   const [options, handler] = given.length === 1 ? [undefined, given[0]] : given;
-  return { options, handler: checkFunction<H>(`${what}: handler`, handler) };
+  return [options, checkFunction<H>(`${what}: handler`, handler)];
 }
 
 /** Whether a text has at most so many bytes: the server counts these, and drops who exceeds them. */

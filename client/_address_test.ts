@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats } from "../testing/test_nats.ts";
 import { type Address, checkConcrete, checkQueue, concreteName, filterName } from "./_address.ts";
-import { coreOf } from "./core.ts";
 import { publish } from "./publish.ts";
 import { subject } from "./subject.ts";
+import { withMessaging } from "./testdata/nats_ground.ts";
 import { text } from "./text.ts";
 
 /** As hand-made objects may be: `subject` would refuse the long ones itself. */
@@ -31,16 +30,12 @@ test("names are measured in bytes, as the server does", () => {
 });
 
 test("a reply subject cannot drop the connection", async () => {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    const core = coreOf(nats.client);
+  await withMessaging(async (core, nats) => {
     const Long = subject("a".repeat(1024) as "a", text());
     const reply = "€".repeat(1024);
     await assert.rejects(publish(core, Long, "x", { reply }), TypeError);
     await publish(core, Long, "x", { reply: "€".repeat(341) });
     await core.connection.flush();
     assert.equal(nats.client.status, "connected");
-  } finally {
-    await nats.close();
-  }
+  });
 });

@@ -1,7 +1,6 @@
-import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { nkeys } from "@nats-io/nats-core";
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -9,6 +8,8 @@ import { inspect } from "node:util";
 import { parseAuth } from "./_auth.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { isJsflowError } from "./errors.ts";
+import { withLogRecords } from "./testdata/log_records.ts";
+import { withFolder } from "./testdata/with_folder.ts";
 
 const seedText = (pair: { getSeed(): Uint8Array }) => new TextDecoder().decode(pair.getSeed());
 const user = nkeys.createUser();
@@ -129,37 +130,26 @@ test("a first failure is said by check, without secrets", async () => {
 });
 
 test("secrets are read anew each time; the last good one outlives failures, with a warning", async () => {
-  const records: LogRecord[] = [];
-  await configure({
-    reset: true,
-    sinks: { records: (record) => records.push(record) },
-    loggers: [
-      { category: ["jsflow"], sinks: ["records"] },
-      { category: ["logtape", "meta"], lowestLevel: "error" },
-    ],
-  });
-  const folder = await mkdtemp(join(tmpdir(), "jsflow-auth-"));
-  try {
-    const credsFile = join(folder, "me.creds");
-    await writeFile(credsFile, creds);
-    const { credentials } = parseAuth({ credsFile }, undefined);
-    assert.equal(ask(credentials)["jwt"], "jwt-of-me");
-    await writeFile(credsFile, credsText("jwt-2", seed));
-    assert.equal(ask(credentials)["jwt"], "jwt-2");
-    assert.equal(records.length, 0);
-    await writeFile(credsFile, "half a fi");
-    assert.equal(ask(credentials)["jwt"], "jwt-2", "nothing usable");
-    await rm(credsFile);
-    assert.equal(ask(credentials)["jwt"], "jwt-2", "gone");
-    assert.deepEqual(records.map(({ level }) => level), ["warning", "warning"]);
-    assert.match(inspect(records[1]?.properties), /ENOENT/);
-    assert.doesNotMatch(inspect(records, { depth: 9 }), /half a fi|jwt-2|SU[A-Z2-7]{50}/);
-    await writeFile(credsFile, credsText("jwt-3", seed));
-    assert.equal(ask(credentials)["jwt"], "jwt-3");
-  } finally {
-    await rm(folder, { recursive: true });
-    await reset();
-  }
+  await withLogRecords((records) =>
+    withFolder(async (folder) => {
+      const credsFile = join(folder, "me.creds");
+      await writeFile(credsFile, creds);
+      const { credentials } = parseAuth({ credsFile }, undefined);
+      assert.equal(ask(credentials)["jwt"], "jwt-of-me");
+      await writeFile(credsFile, credsText("jwt-2", seed));
+      assert.equal(ask(credentials)["jwt"], "jwt-2");
+      assert.equal(records.length, 0);
+      await writeFile(credsFile, "half a fi");
+      assert.equal(ask(credentials)["jwt"], "jwt-2", "nothing usable");
+      await rm(credsFile);
+      assert.equal(ask(credentials)["jwt"], "jwt-2", "gone");
+      assert.deepEqual(records.map(({ level }) => level), ["warning", "warning"]);
+      assert.match(inspect(records[1]?.properties), /ENOENT/);
+      assert.doesNotMatch(inspect(records, { depth: 9 }), /half a fi|jwt-2|SU[A-Z2-7]{50}/);
+      await writeFile(credsFile, credsText("jwt-3", seed));
+      assert.equal(ask(credentials)["jwt"], "jwt-3");
+    })
+  );
 });
 
 test("an authenticator that throws does not reach the native client", () => {

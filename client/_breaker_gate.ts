@@ -5,7 +5,7 @@ import { verdictOf } from "./_verdict.ts";
 import type { BreakerEvent } from "./client_event.ts";
 import { CircuitOpenError } from "./connection_errors.ts";
 import type { GuardOptions } from "./core.ts";
-import { timeoutError, withDeadline } from "./deadline.ts";
+import { isReason, timeoutError, withDeadline } from "./deadline.ts";
 import { translateError } from "./translate_error.ts";
 
 /** How long JetStream may take to show that it is there, before a failure is held against it. */
@@ -53,20 +53,22 @@ export class BreakerGate {
 
   /** The same, once the probe under way has decided. */
   async admit(what: string, options: GuardOptions): Promise<void> {
-    if (this.#bypasses(options)) return;
+    if (options.bypassBreaker === true || this.#isPartOfProbe(options)) return;
     while (this.circuit.admission() === "wait") await this.#awaitDecision(what, options);
     this.check(what);
   }
 
   /** Makes an attempt, as the probe if one is due. */
   async pass<T>(what: string, options: GuardOptions, attempt: Attempt<T>): Promise<T> {
-    if (this.#bypasses(options)) return await attempt(() => {});
+    if (this.#isPartOfProbe(options)) return await attempt(() => {});
     const startedAt = performance.now();
-    // No pause between looking and going: only one may be the probe.
-    while (this.circuit.admission() === "wait") await this.#awaitDecision(what, options);
-    const admission = this.circuit.admission();
-    if (admission === "refuse") throw new CircuitOpenError(what, this.circuit.retryAfterMs);
-    if (admission === "probe") return await this.#probe(what, options, attempt);
+    if (options.bypassBreaker !== true) {
+      // No pause between looking and going: only one may be the probe.
+      while (this.circuit.admission() === "wait") await this.#awaitDecision(what, options);
+      const admission = this.circuit.admission();
+      if (admission === "refuse") throw new CircuitOpenError(what, this.circuit.retryAfterMs);
+      if (admission === "probe") return await this.#probe(what, options, attempt);
+    }
     try {
       const value = await attempt(() => {});
       this.#succeeded(options, startedAt);
@@ -98,8 +100,8 @@ export class BreakerGate {
     await Promise.all(this.#background);
   }
 
-  #bypasses({ bypassBreaker, signal }: GuardOptions): boolean {
-    return bypassBreaker === true || (signal !== undefined && this.#probeSignals.has(signal));
+  #isPartOfProbe({ signal }: GuardOptions): boolean {
+    return signal !== undefined && this.#probeSignals.has(signal);
   }
 
   async #awaitDecision(what: string, options: GuardOptions): Promise<void> {
@@ -175,8 +177,9 @@ export class BreakerGate {
     options: GuardOptions,
     startedAt: number,
   ): Outcome | Promise<Outcome> {
-    const isAborted = options.signal?.aborted === true && error === options.signal.reason;
-    const verdict = isAborted ? "unknown" : verdictOf(error, options.jetstream === true);
+    const verdict = isReason(error, options.signal)
+      ? "unknown"
+      : verdictOf(error, options.jetstream === true);
     if (verdict === "suspect") return this.#suspect(error as Error, options, startedAt);
     if (verdict === "connection" && this.#isCasualty(startedAt)) return { verdict: "unknown" };
     if (verdict === "unknown" || verdict === "answered") return { verdict };

@@ -1,93 +1,52 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
-import { connect } from "./connect.ts";
-import type { ConnectOptions } from "./connect_options.ts";
 import { CircuitOpenError, NotConnectedError } from "./connection_errors.ts";
-import { type ClientCore, coreOf, type GuardOptions } from "./core.ts";
+import type { ClientCore } from "./core.ts";
 import { JsflowError, type JsflowErrorCode } from "./errors.ts";
-
-const LONG = { timeoutMs: 20_000 };
-const QUICK = { reconnect: { initialMs: 20, maxMs: 50 } } as const;
-const never = () => new Promise<never>(() => {});
-
-interface Ground {
-  readonly server: NatsServer;
-  readonly client: Client;
-  readonly core: ClientCore;
-}
-
-async function withCore(
-  options: ConnectOptions,
-  use: (ground: Ground) => Promise<void>,
-): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url, ...QUICK, ...options });
-    try {
-      await use({ server, client, core: coreOf(client) });
-    } finally {
-      await client.close({ graceMs: 0 });
-    }
-  } finally {
-    await server.close();
-  }
-}
-
-async function lose({ server, client }: Ground): Promise<void> {
-  await server.kill();
-  await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
-}
-
-async function regain({ server, client }: Ground): Promise<void> {
-  await server.restart();
-  await client.waitForConnection({ timeoutMs: 10_000 });
-}
-
-function fails(core: ClientCore, error: unknown, options: Partial<GuardOptions> = {}) {
-  return core.guard("try", { ...LONG, ...options }, () => Promise.reject(error));
-}
+import { fails, LONG, lose, never, regain, withClientCore } from "./testdata/core_ground.ts";
 
 async function failTimes(core: ClientCore, times: number, code: JsflowErrorCode): Promise<void> {
   for (let i = 0; i < times; i++) await assert.rejects(fails(core, new JsflowError(code, code)));
 }
 
 test("the breaker opens after faults of the connection in a row, and fails fast", async () => {
-  await withCore({ breaker: { threshold: 3, initialMs: 60_000 } }, async ({ client, core }) => {
-    const events: ClientEvent[] = [];
-    client.onEvent((event) => events.push(event));
-    await failTimes(core, 2, "connection_closed");
-    await core.guard("try", LONG, () => Promise.resolve());
-    await failTimes(core, 2, "connection_closed");
-    assert.equal(client.breaker.state, "closed");
-    await failTimes(core, 1, "connection_refused");
-    assert.equal(client.breaker.state, "open");
-    assert.equal(client.breaker.failures, 3);
-    const refused = (error: unknown) => {
-      assert.ok(error instanceof CircuitOpenError);
-      assert.ok(error.retryAfterMs > 0 && error.retryAfterMs <= 60_000);
-      return true;
-    };
-    await assert.rejects(core.guard("try", LONG, () => assert.fail("ran")), refused);
-    await assert.rejects(core.ready("try", LONG), refused);
-    await assert.rejects(client.manager(), refused);
-    assert.throws(() => core.check("try"), refused);
-    assert.equal(
-      await core.guard("try", { ...LONG, bypassBreaker: true }, () => Promise.resolve(1)),
-      1,
-    );
-    assert.equal(client.breaker.state, "open");
-    const [event] = events;
-    assert.ok(event?.type === "breaker" && event.state === "open" && event.retryAfterMs > 0);
-    assert.equal(client.status, "connected");
-  });
+  await withClientCore(
+    { breaker: { threshold: 3, initialMs: 60_000 } },
+    async ({ client, core }) => {
+      const events: ClientEvent[] = [];
+      client.onEvent((event) => events.push(event));
+      await failTimes(core, 2, "connection_closed");
+      await core.guard("try", LONG, () => Promise.resolve());
+      await failTimes(core, 2, "connection_closed");
+      assert.equal(client.breaker.state, "closed");
+      await failTimes(core, 1, "connection_refused");
+      assert.equal(client.breaker.state, "open");
+      assert.equal(client.breaker.failures, 3);
+      const refused = (error: unknown) => {
+        assert.ok(error instanceof CircuitOpenError);
+        assert.ok(error.retryAfterMs > 0 && error.retryAfterMs <= 60_000);
+        return true;
+      };
+      await assert.rejects(core.guard("try", LONG, () => assert.fail("ran")), refused);
+      await assert.rejects(core.ready("try", LONG), refused);
+      await assert.rejects(client.manager(), refused);
+      assert.throws(() => core.check("try"), refused);
+      assert.equal(
+        await core.guard("try", { ...LONG, bypassBreaker: true }, () => Promise.resolve(1)),
+        1,
+      );
+      assert.equal(client.breaker.state, "open");
+      const [event] = events;
+      assert.ok(event?.type === "breaker" && event.state === "open" && event.retryAfterMs > 0);
+      assert.equal(client.status, "connected");
+    },
+  );
 });
 
 test("what is no fault of the connection never counts", async () => {
-  await withCore({ breaker: { threshold: 1 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1 } }, async ({ client, core }) => {
     const codes: JsflowErrorCode[] = [
       "authorization",
       "buffer_full",
@@ -132,7 +91,7 @@ test("what is no fault of the connection never counts", async () => {
 });
 
 test("JetStream that answers nothing at all counts, a service that is slow does not", async () => {
-  await withCore(
+  await withClientCore(
     { breaker: { threshold: 2, initialMs: 60_000 } },
     async ({ client, core, server }) => {
       await client.manager();
@@ -163,7 +122,7 @@ test("JetStream that answers nothing at all counts, a service that is slow does 
 });
 
 test("exactly one probe goes through; the others wait for what it finds", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     assert.equal(client.breaker.state, "open");
@@ -190,7 +149,7 @@ test("exactly one probe goes through; the others wait for what it finds", async 
 });
 
 test("whoever calls from a listener while the probe begins is no second probe", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     let running = 0;
@@ -212,7 +171,7 @@ test("whoever calls from a listener while the probe begins is no second probe", 
 });
 
 test("a probe that fails opens the breaker again, for those that wait as well", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 100 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 100 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     const probe = fails(core, new JsflowError("connection_closed", "again"));
@@ -224,7 +183,7 @@ test("a probe that fails opens the breaker again, for those that wait as well", 
 });
 
 test("what a probe does inside is part of the probe", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     const manager = await core.guard("try", LONG, (signal) => core.manager({ signal }));
@@ -234,7 +193,7 @@ test("what a probe does inside is part of the probe", async () => {
 });
 
 test("a probe that is aborted says nothing: the next one goes at once", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     const controller = new AbortController();
@@ -247,7 +206,7 @@ test("a probe that is aborted says nothing: the next one goes at once", async ()
 });
 
 test("what goes out without an answer is let through, while the server is asked behind it", async () => {
-  await withCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
+  await withClientCore({ breaker: { threshold: 1, initialMs: 30 } }, async ({ client, core }) => {
     await failTimes(core, 1, "connection_closed");
     await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
     core.check("publish");
@@ -259,7 +218,7 @@ test("what goes out without an answer is let through, while the server is asked 
 
 test("an outage opens the breaker, and the connection closes it", async () => {
   const breaker = { threshold: 3, initialMs: 60_000 };
-  await withCore({ breaker }, async (ground) => {
+  await withClientCore({ breaker }, async (ground) => {
     const { client, core } = ground;
     const states: string[] = [];
     client.onEvent((event) => event.type === "breaker" && states.push(event.state));
@@ -276,7 +235,7 @@ test("an outage opens the breaker, and the connection closes it", async () => {
 });
 
 test("without a breaker nothing is held back, and failures are counted", async () => {
-  await withCore({ breaker: false }, async ({ client, core }) => {
+  await withClientCore({ breaker: false }, async ({ client, core }) => {
     await failTimes(core, 10, "connection_closed");
     assert.equal(client.breaker.state, "closed");
     assert.equal(client.breaker.failures, 10);
@@ -287,7 +246,7 @@ test("without a breaker nothing is held back, and failures are counted", async (
 
 test("one loss of the connection counts once, however much was under way", async () => {
   const reconnect = { initialMs: 60_000, maxMs: 60_000 };
-  await withCore({ breaker: { threshold: 2 }, reconnect }, async (ground) => {
+  await withClientCore({ breaker: { threshold: 2 }, reconnect }, async (ground) => {
     const { client, core } = ground;
     const { promise: failing, reject } = Promise.withResolvers<never>();
     const hasty = { ...LONG, failOnDisconnect: true };
@@ -306,7 +265,7 @@ test("one loss of the connection counts once, however much was under way", async
 });
 
 test("what had begun before the connection was lost counts no more once it is back", async () => {
-  await withCore({ breaker: { threshold: 1 } }, async (ground) => {
+  await withClientCore({ breaker: { threshold: 1 } }, async (ground) => {
     const { client, core } = ground;
     const { promise: failing, reject } = Promise.withResolvers<never>();
     const late = assert.rejects(core.guard("ask", LONG, () => failing));
@@ -319,7 +278,7 @@ test("what had begun before the connection was lost counts no more once it is ba
 });
 
 test("JetStream is asked once for all that fail at the same time", async () => {
-  await withCore({ breaker: { threshold: 100 } }, async ({ client, core, server }) => {
+  await withClientCore({ breaker: { threshold: 100 } }, async ({ client, core, server }) => {
     server.pause();
     try {
       const before = client.connection.stats().outMsgs;

@@ -1,5 +1,5 @@
 import { ensureStreamFor, type StreamAutoCreate } from "./auto_create.ts";
-import type { CallBounds } from "./_stream_api.ts";
+import type { CallBounds } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import type { SubjectFilter } from "./subject_filter.ts";
 

@@ -1,19 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats } from "../testing/test_nats.ts";
 import { ensureCaptured, forgetCaptured, isCaptured } from "./_captured_subjects.ts";
 import type { StreamAutoCreate } from "./auto_create.ts";
-import { coreOf } from "./core.ts";
 import { json } from "./json.ts";
 import { publishToStream } from "./publish_to_stream.ts";
 import { subject } from "./subject.ts";
+import { withCore } from "./testdata/nats_ground.ts";
 
 const BOUNDS = { signal: undefined, timeoutMs: 5_000 };
 
 test("options that are written anew for each message cost no lookup", async () => {
-  const nats = await startTestNats();
-  try {
-    const core = coreOf(nats.client);
+  await withCore(async (core, nats) => {
     const Order = subject("orders.eu", json<number>());
     const asked: string[] = [];
     nats.connection.subscribe("$JS.API.STREAM.>", {
@@ -28,15 +25,11 @@ test("options that are written anew for each message cost no lookup", async () =
     for (let n = 0; n < 3; n++) await publish();
     await nats.connection.flush();
     assert.deepEqual(asked, []);
-  } finally {
-    await nats.close();
-  }
+  });
 });
 
 test("options are the same when they ask for the same", async () => {
-  const nats = await startTestNats();
-  try {
-    const core = coreOf(nats.client);
+  await withCore(async (core) => {
     const Orders = subject("orders.{region}", json<number>());
     const given: StreamAutoCreate = { storage: "memory", subjects: [Orders], maxAgeMs: Infinity };
     await ensureCaptured(core, "orders.eu", { ...BOUNDS, autoCreate: given });
@@ -65,7 +58,5 @@ test("options are the same when they ask for the same", async () => {
     }
     forgetCaptured(core, "orders.eu");
     assert.ok(!isCaptured(core, "orders.eu", given));
-  } finally {
-    await nats.close();
-  }
+  });
 });

@@ -12,11 +12,12 @@ import { type OfflineBounds, OfflineBuffer } from "./_offline_buffer.ts";
 import { Resources } from "./_resources.ts";
 import { MAX_UNCONFIRMED_BYTES, SendWindow } from "./_send_window.ts";
 import { SharedManager } from "./_shared_manager.ts";
+import type { CallOptions } from "./call_options.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { NotConnectedError } from "./connection_errors.ts";
 import { type ConnectionStatus, type ConnectionStep, nextStatus } from "./connection_status.ts";
 import type { Abandoned, ClientCore, GuardOptions, Resource } from "./core.ts";
-import { timeoutError, withDeadline } from "./deadline.ts";
+import { isReason, timeoutError, withDeadline } from "./deadline.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsConnection } from "./native.ts";
 import { translateError } from "./translate_error.ts";
@@ -41,12 +42,6 @@ export interface CoreSettings {
   readonly breaker: CircuitSettings | undefined;
   readonly offline: OfflineBounds | undefined;
   readonly telemetry: Telemetry;
-}
-
-/** The bounds of {@link Core.manager}. */
-interface ManagerBounds {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeoutMs?: number | undefined;
 }
 
 /** The one implementation of `ClientCore`: the state of the connection, and who may use it when. */
@@ -172,13 +167,13 @@ export class Core implements ClientCore {
     if (refusal !== undefined) throw refusal;
   }
 
-  check(what: string): void {
+  check(what: string, options?: Pick<CallOptions, "bypassBreaker">): void {
     this.checkLink(what);
     if (this.#line.isBusy) {
       throw new NotConnectedError(what, "others that waited for the connection go first");
     }
     if (this.#window?.isFull === true && this.status === "connected") throw fullError(what);
-    this.gate.check(what);
+    if (options?.bypassBreaker !== true) this.gate.check(what);
   }
 
   async ready(what: string, options: GuardOptions): Promise<void> {
@@ -223,11 +218,11 @@ export class Core implements ClientCore {
     }
   }
 
-  manager(options: ManagerBounds = {}): Promise<JetStreamManager> {
+  manager(options: CallOptions = {}): Promise<JetStreamManager> {
     const { confirmed } = this.#manager;
     if (confirmed !== undefined && this.#endError("") === undefined) return confirmed;
-    const { signal, timeoutMs = this.requestTimeoutMs } = options;
-    const bounds = { signal, timeoutMs, jetstream: true };
+    const { timeoutMs = this.requestTimeoutMs } = options;
+    const bounds = { ...options, timeoutMs, jetstream: true };
     return this.guard("reach JetStream", bounds, () => this.#manager.get(this.connection));
   }
 
@@ -370,7 +365,7 @@ export class Core implements ClientCore {
         isHasty ? (merged) => this.#hasty.run(what, merged, work) : work,
       );
     } catch (error) {
-      if (signal?.aborted === true && error === signal.reason) throw error;
+      if (isReason(error, signal)) throw error;
       throw translateError(error, what);
     }
   }

@@ -1,61 +1,17 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import type { ConnectOptions } from "./connect_options.ts";
 import { bytes } from "./bytes.ts";
 import { ConnectionTimeoutError, NotConnectedError } from "./connection_errors.ts";
 import { JsflowError } from "./errors.ts";
 import { publish } from "./publish.ts";
 import { subject } from "./subject.ts";
-import { type ClientCore, coreOf, type GuardOptions } from "./core.ts";
-
-const LONG = { timeoutMs: 20_000 };
-const QUICK = { reconnect: { initialMs: 20, maxMs: 50 } } as const;
-const never = () => new Promise<never>(() => {});
-
-interface Ground {
-  readonly server: NatsServer;
-  readonly client: Client;
-  readonly core: ClientCore;
-}
-
-async function withCore(
-  options: ConnectOptions,
-  use: (ground: Ground) => Promise<void>,
-): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url, ...QUICK, ...options });
-    try {
-      await use({ server, client, core: coreOf(client) });
-    } finally {
-      await client.close({ graceMs: 0 });
-    }
-  } finally {
-    await server.close();
-  }
-}
-
-async function lose({ server, client }: Ground): Promise<void> {
-  await server.kill();
-  await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
-}
-
-async function regain({ server, client }: Ground): Promise<void> {
-  await server.restart();
-  await client.waitForConnection({ timeoutMs: 10_000 });
-}
-
-function fails(core: ClientCore, error: unknown, options: Partial<GuardOptions> = {}) {
-  return core.guard("try", { ...LONG, ...options }, () => Promise.reject(error));
-}
+import { fails, LONG, lose, never, regain, withClientCore } from "./testdata/core_ground.ts";
+import { type Connected, withClient } from "./testdata/server_ground.ts";
 
 test("guard: the value, the translated error, the time-out, the reason", async () => {
-  await withCore({}, async ({ core }) => {
+  await withClientCore({}, async ({ core }) => {
     assert.equal(await core.guard("try", LONG, () => Promise.resolve(5)), 5);
     await assert.rejects(fails(core, new Error("odd")), {
       code: "nats",
@@ -75,7 +31,7 @@ test("guard: the value, the translated error, the time-out, the reason", async (
 });
 
 test("without a connection everything fails at once, by default", async () => {
-  await withCore({}, async (ground) => {
+  await withClientCore({}, async (ground) => {
     const { client, core } = ground;
     await lose(ground);
     const expected = { code: "not_connected", message: /cannot publish: the connection is lost/ };
@@ -91,7 +47,7 @@ test("without a connection everything fails at once, by default", async () => {
 });
 
 test("work under way is given up with the connection, when it asked for that", async () => {
-  await withCore({}, async (ground) => {
+  await withClientCore({}, async (ground) => {
     const { core } = ground;
     let inner: AbortSignal | undefined;
     const hasty = core.guard("publish to s", { ...LONG, failOnDisconnect: true }, (signal) => {
@@ -113,7 +69,7 @@ test("work under way is given up with the connection, when it asked for that", a
 });
 
 test("operations wait for the connection when the caller chose so, and keep their order", async () => {
-  await withCore({ offline: {} }, async (ground) => {
+  await withClientCore({ offline: {} }, async (ground) => {
     const { core } = ground;
     await lose(ground);
     const order: string[] = [];
@@ -147,7 +103,7 @@ test("operations wait for the connection when the caller chose so, and keep thei
 });
 
 test("waiting ends at the bound, at the time limit, by the signal and by close", async () => {
-  await withCore({ offline: { maxMessages: 2, maxBytes: 100 } }, async (ground) => {
+  await withClientCore({ offline: { maxMessages: 2, maxBytes: 100 } }, async (ground) => {
     const { client, core } = ground;
     await lose(ground);
     await assert.rejects(core.ready("publish", { ...LONG, bytes: 101 }), { code: "buffer_full" });
@@ -171,7 +127,7 @@ test("waiting ends at the bound, at the time limit, by the signal and by close",
 });
 
 test("one time limit bounds waiting and work together", async () => {
-  await withCore({ offline: {} }, async (ground) => {
+  await withClientCore({ offline: {} }, async (ground) => {
     await lose(ground);
     const startedAt = performance.now();
     let begunAt = 0;
@@ -188,7 +144,7 @@ test("one time limit bounds waiting and work together", async () => {
 });
 
 /** Opens the breaker and makes a probe that goes on until it is told to end. */
-async function longProbe({ client, core }: Ground): Promise<() => Promise<void>> {
+async function longProbe({ client, core }: Connected): Promise<() => Promise<void>> {
   await assert.rejects(fails(core, new JsflowError("connection_closed", "once")));
   await waitUntil(() => client.breaker.retryAfterMs === 0, { what: "a probe is due" });
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -204,7 +160,7 @@ const TRIGGER = { threshold: 1, initialMs: 30 } as const;
 const SLOW = { initialMs: 60_000, maxMs: 60_000 } as const;
 
 test("a connection that is lost while the breaker decides is noticed", async () => {
-  await withCore({ breaker: TRIGGER, reconnect: SLOW }, async (ground) => {
+  await withClientCore({ breaker: TRIGGER, reconnect: SLOW }, async (ground) => {
     const { core } = ground;
     const end = await longProbe(ground);
     const told = [
@@ -218,7 +174,7 @@ test("a connection that is lost while the breaker decides is noticed", async () 
 });
 
 test("who waits for the breaker waits for the connection as well, when the caller chose so", async () => {
-  await withCore({ breaker: TRIGGER, offline: {} }, async (ground) => {
+  await withClientCore({ breaker: TRIGGER, offline: {} }, async (ground) => {
     const { client, core } = ground;
     const end = await longProbe(ground);
     const states: string[] = [];
@@ -235,7 +191,7 @@ test("who waits for the breaker waits for the connection as well, when the calle
 });
 
 test("a connection that is gone takes nothing, even before its loss is told", async () => {
-  await withCore({}, async ({ client, core }) => {
+  await withClientCore({}, async ({ client, core }) => {
     const { protocol } = client.connection as unknown as { protocol: { connected: boolean } };
     protocol.connected = false;
     try {
@@ -252,7 +208,7 @@ test("a connection that is gone takes nothing, even before its loss is told", as
 
 test("checkLink looks at the connection alone", async () => {
   const breaker = { threshold: 1, initialMs: 60_000 };
-  await withCore({ breaker, offline: {} }, async (ground) => {
+  await withClientCore({ breaker, offline: {} }, async (ground) => {
     const { client, core } = ground;
     await assert.rejects(fails(core, new JsflowError("connection_closed", "once")));
     assert.throws(() => core.check("reply"), { code: "circuit_open" });
@@ -279,9 +235,8 @@ const Blob = subject("blob", bytes());
 const MEBIBYTE = new Uint8Array(1_048_576);
 
 test("towards a server that takes nothing only so much is sent; the rest waits in order", async () => {
-  await withCore({}, async ({ server, client, core }) => {
-    const reader = await connect({ servers: server.url });
-    try {
+  await withClientCore({}, async ({ server, client, core }) => {
+    await withClient({ servers: server.url }, async (reader) => {
       const seen: number[] = [];
       reader.connection.subscribe("blob", { callback: (_, { data }) => void seen.push(data[0]!) });
       await reader.connection.flush();
@@ -308,14 +263,12 @@ test("towards a server that takes nothing only so much is sent; the rest waits i
       await Promise.all(sent);
       await waitUntil(() => seen.length === 25, { what: "all has arrived" });
       assert.deepEqual(seen, Array.from({ length: 25 }, (_, n) => n));
-    } finally {
-      await reader.close();
-    }
+    });
   });
 });
 
 test("what waits for a server that takes nothing fails when the connection is lost", async () => {
-  await withCore({}, async (ground) => {
+  await withClientCore({}, async (ground) => {
     const { server, client, core } = ground;
     server.pause();
     const sent = Array.from({ length: 16 }, () => publish(core, Blob, MEBIBYTE));

@@ -1,10 +1,11 @@
+import type { CallBounds } from "./call_options.ts";
 import { timeoutError, withDeadline } from "./deadline.ts";
 import type { NatsConnection } from "./native.ts";
 
 /** Sends what is still to be sent, acks above all; false when the server does not answer. */
 export async function flushConnection(
   connection: NatsConnection,
-  options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs: number },
+  options: CallBounds,
 ): Promise<boolean> {
   if (connection.isClosed()) return false;
   const { signal, timeoutMs } = options;

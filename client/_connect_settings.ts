@@ -1,18 +1,21 @@
 import { checkTelemetryOptions, type TelemetrySettings } from "../trace/telemetry_options.ts";
 import { REDACTED, showNative, type ShownNative } from "./_shown_native.ts";
 import { type AuthSummary, type Credentials, parseAuth } from "./_auth.ts";
+import type { CircuitSettings } from "./_circuit.ts";
 import { defaultName } from "./_default_name.ts";
+import type { OfflineBounds } from "./_offline_buffer.ts";
 import { reconnectDelays } from "./_reconnect_delays.ts";
 import { parseServers, type ServerAddress } from "./_server_list.ts";
 import { checkSecretObject } from "./_secret_source.ts";
 import { checkTlsFiles, parseTls, type ShownTls } from "./_tls.ts";
-import { connectDefaults } from "./connect_defaults.ts";
+import { type ConnectDefaults, connectDefaults } from "./connect_defaults.ts";
 import type { ConnectOptions, NativeOptions } from "./connect_options.ts";
 import type { NatsConnectionOptions } from "./native.ts";
 import { validateRetryPolicy } from "./retry_policy.ts";
 import {
   checkDurationMs,
   checkInteger,
+  checkOneOf,
   checkOptions,
   checkSignal,
   checkString,
@@ -76,26 +79,7 @@ const REFUSED: Readonly<Record<Exclude<keyof NatsConnectionOptions, keyof Native
   };
 
 /** How a lost connection is reopened, completed. */
-export interface ReconnectSettings {
-  readonly attempts: number;
-  readonly initialMs: number;
-  readonly maxMs: number;
-  readonly factor: number;
-  readonly jitter: boolean;
-}
-
-/** When the breaker opens, completed. */
-export interface BreakerSettings {
-  readonly threshold: number;
-  readonly initialMs: number;
-  readonly maxMs: number;
-}
-
-/** The bounds of what waits for the connection, completed. */
-export interface OfflineSettings {
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-}
+type ReconnectSettings = ConnectDefaults["reconnect"];
 
 /** Options of `connect`, checked and completed. Holds no secret outside `credentials` and TLS. */
 export interface ConnectSettings {
@@ -109,11 +93,11 @@ export interface ConnectSettings {
   /** Undefined: a lost connection closes the client. */
   readonly reconnect: ReconnectSettings | undefined;
   /** Undefined: there is no breaker. */
-  readonly breaker: BreakerSettings | undefined;
+  readonly breaker: CircuitSettings | undefined;
   /** Undefined: no periodic check. */
   readonly health: { readonly intervalMs: number } | undefined;
   /** Undefined: what cannot be sent fails at once. */
-  readonly offline: OfflineSettings | undefined;
+  readonly offline: OfflineBounds | undefined;
   readonly telemetry: TelemetrySettings;
   readonly plaintext: "allow" | "loopback";
   readonly signal: AbortSignal | undefined;
@@ -227,7 +211,7 @@ function parseReconnect(options: Exclude<ConnectOptions["reconnect"], false>): R
   return settings;
 }
 
-function parseBreaker(options: Exclude<ConnectOptions["breaker"], false>): BreakerSettings {
+function parseBreaker(options: Exclude<ConnectOptions["breaker"], false>): CircuitSettings {
   const keys = ["initialMs", "maxMs", "threshold"] as const;
   const given = checkOptions("connect: breaker", options, keys);
   const { threshold, initialMs, maxMs } = withDefaults(connectDefaults.breaker, given);
@@ -246,7 +230,7 @@ function parseHealth(options: ConnectOptions["health"] & object): { intervalMs: 
   return { intervalMs };
 }
 
-function parseOffline(options: ConnectOptions["offline"]): OfflineSettings | undefined {
+function parseOffline(options: ConnectOptions["offline"]): OfflineBounds | undefined {
   if (options === undefined || options === "fail") return undefined;
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`connect: offline must be "fail" or an object, got ${describe(options)}`);
@@ -261,8 +245,7 @@ function parseOffline(options: ConnectOptions["offline"]): OfflineSettings | und
 
 function parsePlaintext(value: ConnectOptions["plaintext"]): "allow" | "loopback" {
   if (value === undefined) return connectDefaults.plaintext;
-  if (value === "allow" || value === "loopback") return value;
-  throw new TypeError(`connect: plaintext must be "allow" or "loopback", got ${describe(value)}`);
+  return checkOneOf("connect: plaintext", value, ["allow", "loopback"]);
 }
 
 function parseName(name: unknown): string {

@@ -110,7 +110,7 @@ test("wrong types, unknown options and what contradicts itself: TypeError", () =
     [{ offline: null }, /offline must be "fail" or an object/],
     [{ offline: { maxSize: 5 } }, /does not know the option "maxSize"/],
     [{ telemetry: { trace: true } }, /does not know the option "trace"/],
-    [{ plaintext: "deny" }, /plaintext must be "allow" or "loopback"/],
+    [{ plaintext: "deny" }, /plaintext must be one of "allow", "loopback"/],
     [{ maxPingsOut: "2" }, /maxPingsOut/],
     [{ nats: { pingInterval: 5 } }, /use the option pingIntervalMs/],
     [{ nats: { reconnect: false } }, /use the option reconnect/],

@@ -1,4 +1,3 @@
-import { getLogger } from "@logtape/logtape";
 import type { ConsumerInfo } from "@nats-io/jetstream";
 import { effectiveConfig } from "./_consumer_config.ts";
 import type { ConsumedMessage } from "./_consumer_message.ts";
@@ -6,27 +5,26 @@ import { ConsumerProgress } from "./_consumer_progress.ts";
 import { ConsumerRecovery } from "./_consumer_recovery.ts";
 import { MessageRunner } from "./_consumer_runner.ts";
 import type { ConsumerSettings } from "./_consumer_settings.ts";
-import { deleteConsumer, findConsumer, type FoundConsumer } from "./_consumer_setup.ts";
+import {
+  type ConsumerTarget,
+  deleteConsumer,
+  findConsumer,
+  type FoundConsumer,
+} from "./_consumer_setup.ts";
+import { callSafely } from "./_handler_callback.ts";
+import { logger } from "./_logger.ts";
 import { SettlementDesk } from "./_settlement.ts";
 import { serverOf } from "./_stream_api.ts";
 import { within } from "./_within.ts";
 import type { ConsumerEvent } from "./client_event.ts";
 import type { ConsumeHandler } from "./consume_options.ts";
-import {
-  type Consumption,
-  type ConsumptionDrainOptions,
-  type ConsumptionStats,
-  type ConsumptionStatus,
-  DEFAULT_GRACE_MS,
-} from "./consumption.ts";
+import type { Consumption, ConsumptionStats, ConsumptionStatus } from "./consumption.ts";
 import { type Abandoned, ABORT_GRACE_MS, type ClientCore } from "./core.ts";
 import type { StreamDelivery } from "./delivery.ts";
+import { checkGrace, DEFAULT_GRACE_MS, type DrainOptions } from "./drain_options.ts";
 import { JsflowError } from "./errors.ts";
 import { PullLoop } from "./pull_loop.ts";
 import { translateError } from "./translate_error.ts";
-import { checkDurationMs, checkOptions } from "./validate.ts";
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** For the last words to the server. */
 const FAREWELL_MS = 2_000;
@@ -134,12 +132,8 @@ export class RunningConsumption<T, K extends string> implements Consumption {
     this.#wake();
   }
 
-  async drain(options?: ConsumptionDrainOptions): Promise<void> {
-    const { graceMs = DEFAULT_GRACE_MS } = checkOptions<ConsumptionDrainOptions>("drain", options, [
-      "graceMs",
-    ]);
-    checkDurationMs("drain: graceMs", graceMs);
-    await this.#end(undefined, graceMs);
+  async drain(options?: DrainOptions): Promise<void> {
+    await this.#end(undefined, checkGrace(options));
   }
 
   async stop(): Promise<void> {
@@ -157,8 +151,8 @@ export class RunningConsumption<T, K extends string> implements Consumption {
   }
 
   get stats(): ConsumptionStats {
-    const { active, counts, queued } = this.#runner;
-    return { ...counts, ...this.#desk.counts, active, queued };
+    const { active: inFlight, counts, queued: waiting } = this.#runner;
+    return { ...counts, ...this.#desk.counts, waiting, inFlight };
   }
 
   /** Takes nothing new; never throws. */
@@ -175,7 +169,16 @@ export class RunningConsumption<T, K extends string> implements Consumption {
     await this.#end(this.#lostConnection(), undefined);
     signal.removeEventListener("abort", over);
     if (this.#abandoned === 0) return [];
-    return [{ what: `consumer ${this.name} of ${this.stream}`, count: this.#abandoned }];
+    return [{ what: this.#label, count: this.#abandoned }];
+  }
+
+  get #target(): ConsumerTarget {
+    const { bypassBreaker } = this.#options.settings;
+    return { stream: this.stream, consumer: this.name, bypassBreaker };
+  }
+
+  get #label(): string {
+    return `consumer ${this.name} of ${this.stream}`;
   }
 
   #createLoop(progress: ConsumerProgress): PullLoop {
@@ -266,8 +269,7 @@ export class RunningConsumption<T, K extends string> implements Consumption {
     if (!this.#options.core.connection.isClosed()) return undefined;
     return new JsflowError(
       "connection_closed",
-      `cannot go on with consumer ${this.name} of ${this.stream}: the connection has ended; ` +
-        "connect again",
+      `cannot go on with ${this.#label}: the connection has ended; connect again`,
     );
   }
 
@@ -295,7 +297,7 @@ export class RunningConsumption<T, K extends string> implements Consumption {
    * wait is over. Asked about the consumer, they look through its requests.
    */
   async #remindServer(): Promise<void> {
-    await findConsumer(this.#options.core, { stream: this.stream, consumer: this.name });
+    await findConsumer(this.#options.core, this.#target);
   }
 
   /** Without `graceMs` the grace lasts until it is said to be over. */
@@ -339,9 +341,8 @@ export class RunningConsumption<T, K extends string> implements Consumption {
   /** A consumer of its own goes; its acks and others' have gone when the server answers. */
   async #farewell(): Promise<void> {
     const { core } = this.#options;
-    const target = { stream: this.stream, consumer: this.name };
     this.#desk.flush();
-    const words = this.isDurable ? core.connection.flush() : deleteConsumer(core, target);
+    const words = this.isDurable ? core.connection.flush() : deleteConsumer(core, this.#target);
     await within(FAREWELL_MS, words);
   }
 
@@ -356,28 +357,17 @@ export class RunningConsumption<T, K extends string> implements Consumption {
     };
     logger.debug("consumer {consumer} of {stream}: {what}: {detail}", { ...event });
     core.emit(event);
-    this.#call(() => settings.onRecovery?.(event));
+    callSafely(() => settings.onRecovery?.(event), this.#label);
   }
 
   #report(error: unknown, message?: ConsumedMessage<T, K>): void {
     const { onError } = this.#options.settings;
-    if (onError !== undefined) return this.#call(() => onError(error, message));
+    if (onError !== undefined) return callSafely(() => onError(error, message), this.#label);
     logger.warn("consumer {consumer} of {stream}: {error}", {
       consumer: this.name,
       stream: this.stream,
       sequence: message?.sequence,
       error,
     });
-  }
-
-  /** A callback that throws, or rejects, must not end the consumption. */
-  #call(callback: () => unknown): void {
-    const complain = (error: unknown) => logger.error("a callback failed: {error}", { error });
-    try {
-      const result = callback();
-      if (result instanceof Promise) result.catch(complain);
-    } catch (error) {
-      complain(error);
-    }
   }
 }

@@ -1,11 +1,12 @@
 import { decodeValue } from "./_address.ts";
 import type { Settlement, SettlementDesk } from "./_settlement.ts";
+import { checkWait, type WaitBounds } from "./call_options.ts";
 import type { StreamDelivery } from "./delivery.ts";
 import { readHeaders, type ReadonlyHeaders } from "./message_headers.ts";
 import type { NatsMessage } from "./native.ts";
-import type { AckConfirmedOptions, NakOptions, StreamMessage } from "./stream_message.ts";
+import type { NakOptions, StreamMessage } from "./stream_message.ts";
 import type { Subject, SubjectParams } from "./subject.ts";
-import { checkDurationMs, checkOptions, checkSignal, checkString } from "./validate.ts";
+import { checkDurationMs, checkOptions, checkString } from "./validate.ts";
 import type { OperationDetails } from "../trace/telemetry.ts";
 
 const MAX_REASON_LENGTH = 1_024;
@@ -172,16 +173,10 @@ export class ConsumedMessage<T, K extends string> implements StreamMessage<T, K>
     this.#share.desk.term(this, reason || undefined);
   }
 
-  async ackConfirmed(options?: AckConfirmedOptions): Promise<void> {
-    const given: AckConfirmedOptions = checkOptions("ackConfirmed", options, [
-      "signal",
-      "timeoutMs",
-    ]);
-    const { timeoutMs = this.#share.requestTimeoutMs } = given;
-    const signal = checkSignal("ackConfirmed: signal", given.signal);
-    checkDurationMs("ackConfirmed: timeoutMs", timeoutMs, { min: 1 });
-    signal?.throwIfAborted();
-    await this.#share.desk.ackConfirmed(this, { signal, timeoutMs });
+  async ackConfirmed(options?: WaitBounds): Promise<void> {
+    const bounds = checkWait("ackConfirmed", options, this.#share.requestTimeoutMs);
+    bounds.signal?.throwIfAborted();
+    await this.#share.desk.ackConfirmed(this, bounds);
   }
 }
 

@@ -1,17 +1,18 @@
-import { getLogger } from "@logtape/logtape";
 import type { ConsumerConfig, ConsumerInfo } from "@nats-io/jetstream";
 import { isLastPerSubject } from "./_consumer_config.ts";
 import type { ConsumerProgress } from "./_consumer_progress.ts";
 import type { ConsumerSettings } from "./_consumer_settings.ts";
 import { findConsumer, type FoundConsumer, makeConsumer, settleDrift } from "./_consumer_setup.ts";
+import { logger } from "./_logger.ts";
 import { ensureStreamFor } from "./auto_create.ts";
+import type { CallOptions } from "./call_options.ts";
 import type { ConsumerEvent } from "./client_event.ts";
 import { systemClock } from "./clock.ts";
 import type { ClientCore } from "./core.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
 import type { PullTrouble } from "./pull_loop.ts";
 import { retryDelayMs, type RetryPolicy } from "./retry_policy.ts";
-import { streamInfo } from "./streams.ts";
+import { streamInfo, tryStreamInfo } from "./streams.ts";
 
 /** Pauses between looks at a consumer that can't be had; the first look is at once. */
 const BACKOFF: RetryPolicy = {
@@ -31,8 +32,6 @@ const CONFIRM_MS = 250;
 /** Milliseconds between looks at the position of a consumer that works, for the case that it goes. */
 const REFRESH_MS = 60_000;
 const REFRESH_RETRY: RetryPolicy = { attempts: 5, initialMs: 100, factor: 2 };
-
-const logger = getLogger(["jsflow", "client"]);
 
 /** What a recovery is made of. */
 export interface ConsumerRecoveryOptions {
@@ -218,7 +217,7 @@ export class ConsumerRecovery {
     this.#isLost = false;
     if (String(info.created) !== this.#created) {
       const settled = await settleDrift(core, { ...this.#options.settings, signal }, info);
-      const created = (await streamInfo(core, this.#stream, { signal })).created.getTime();
+      const created = (await streamInfo(core, this.#stream, this.#call)).created.getTime();
       return this.#adopt(settled, created, "somebody made it again");
     }
     const leader = info.cluster?.leader;
@@ -230,10 +229,9 @@ export class ConsumerRecovery {
 
   /** Undefined when there is no consumer, and maybe no stream either. */
   async #findConsumer(): Promise<ConsumerInfo | undefined> {
-    const { core } = this.#options;
-    const { signal } = this.#closed;
+    const target = { stream: this.#stream, consumer: this.#consumer, ...this.#call };
     try {
-      return await findConsumer(core, { stream: this.#stream, consumer: this.#consumer, signal });
+      return await findConsumer(this.#options.core, target);
     } catch (error) {
       if (isJsflowError(error, "stream_not_found")) return undefined;
       throw error;
@@ -242,7 +240,6 @@ export class ConsumerRecovery {
 
   async #replace(): Promise<void> {
     const { core, onEvent, progress, settings } = this.#options;
-    const { signal } = this.#closed;
     const [stream, consumer] = [this.#stream, this.#consumer];
     const created = await this.#ensureStream();
     if (!this.#isLost) onEvent("lost", `there is no consumer ${consumer} any more`);
@@ -257,10 +254,17 @@ export class ConsumerRecovery {
     // In a stream that was made again everything is new.
     const startAt = this.#mayResume ? isSameStream ? progress.resumeAt : 1 : undefined;
     const stored = this.#stored;
-    const info = await makeConsumer(core, settings, { stream, consumer, startAt, stored, signal });
+    const target = { stream, consumer, ...this.#call };
+    const info = await makeConsumer(core, settings, { ...target, startAt, stored });
     this.#isLost = false;
     const where = startAt === undefined ? "as its options say" : `from message ${startAt} on`;
     this.#adopt(info, created, `it was made again, ${where}`);
+  }
+
+  /** How the server is asked, until this is closed. */
+  get #call(): CallOptions {
+    const { bypassBreaker } = this.#options.settings;
+    return { signal: this.#closed.signal, bypassBreaker };
   }
 
   get #mayResume(): boolean {
@@ -271,23 +275,19 @@ export class ConsumerRecovery {
   /** Returns when the stream was made, once it is certain that there is one. */
   async #ensureStream(): Promise<number> {
     const { core, onEvent, settings } = this.#options;
-    const { signal } = this.#closed;
-    try {
-      return (await streamInfo(core, this.#stream, { signal })).created.getTime();
-    } catch (error) {
-      if (!isJsflowError(error, "stream_not_found")) throw error;
-    }
+    const existing = await tryStreamInfo(core, this.#stream, this.#call);
+    if (existing !== undefined) return existing.created.getTime();
     if (!this.#isLost) onEvent("lost", `there is no stream ${this.#stream} any more`);
     this.#isLost = true;
-    await systemClock.sleep(CONFIRM_MS, signal);
+    await systemClock.sleep(CONFIRM_MS, this.#closed.signal);
     const { autoCreate, subject } = settings;
     if (autoCreate !== undefined) {
       // Without subjects of its own, a stream with a name would capture less than one without.
       const { subjects = this.#options.found.subjects } = autoCreate;
       const wanted = { ...autoCreate, stream: this.#stream, subjects };
-      return (await ensureStreamFor(core, subject, wanted, { signal })).created.getTime();
+      return (await ensureStreamFor(core, subject, wanted, this.#call)).created.getTime();
     }
-    return (await streamInfo(core, this.#stream, { signal })).created.getTime();
+    return (await streamInfo(core, this.#stream, this.#call)).created.getTime();
   }
 
   #adopt(info: ConsumerInfo, streamCreated: number, detail: string): void {

@@ -1,18 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConsumerInfo } from "@nats-io/jetstream";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { ConsumerProgress } from "./_consumer_progress.ts";
 import { ConsumerRecovery } from "./_consumer_recovery.ts";
 import { parseConsumeOptions } from "./_consumer_settings.ts";
 import { openConsumer } from "./_consumer_setup.ts";
-import { connect } from "./connect.ts";
 import type { ConsumeOptions } from "./consume_options.ts";
-import { coreOf } from "./core.ts";
 import type { StreamDelivery } from "./delivery.ts";
 import { json } from "./json.ts";
 import { subject } from "./subject.ts";
+import { QUICK, withConnected } from "./testdata/server_ground.ts";
 
 interface Ground {
   readonly recovery: ConsumerRecovery;
@@ -29,56 +27,47 @@ async function withRecovery(
   options: ConsumeOptions<unknown>,
   use: (ground: Ground) => Promise<void>,
 ): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url, reconnect: { initialMs: 20, maxMs: 50 } });
+  await withConnected({ client: QUICK }, async ({ server, client, core }) => {
+    const settings = parseConsumeOptions(subject("n.{part}", json()), {
+      name: "c",
+      autoCreate: true,
+      ...options,
+    }) as never;
+    const found = await openConsumer(core, settings, "c");
+    const progress = new ConsumerProgress();
+    progress.reset(found.info);
+    const errors: unknown[] = [];
+    const replaced: boolean[] = [];
+    let isRestored = false;
+    const recovery = new ConsumerRecovery({
+      core,
+      settings,
+      found,
+      progress,
+      onRestored: () => isRestored = true,
+      onEvent: () => {},
+      onReplaced: (_info: ConsumerInfo, isSameStream) => void replaced.push(isSameStream),
+      onError: (error) => void errors.push(error),
+      onFatal: (error) => void errors.push(error),
+    });
+    const manager = await client.manager();
     try {
-      const core = coreOf(client);
-      const settings = parseConsumeOptions(subject("n.{part}", json()), {
-        name: "c",
-        autoCreate: true,
-        ...options,
-      }) as never;
-      const found = await openConsumer(core, settings, "c");
-      const progress = new ConsumerProgress();
-      progress.reset(found.info);
-      const errors: unknown[] = [];
-      const replaced: boolean[] = [];
-      let isRestored = false;
-      const recovery = new ConsumerRecovery({
-        core,
-        settings,
-        found,
-        progress,
-        onRestored: () => isRestored = true,
-        onEvent: () => {},
-        onReplaced: (_info: ConsumerInfo, isSameStream) => void replaced.push(isSameStream),
-        onError: (error) => void errors.push(error),
-        onFatal: (error) => void errors.push(error),
+      await use({
+        recovery,
+        errors,
+        replaced,
+        deleteConsumer: () => manager.consumers.delete(found.stream, "c").catch(() => {}),
+        deleteStream: () => manager.streams.delete(found.stream),
+        endConnection: () => server.stop(),
+        restored: async () => {
+          await waitUntil(() => isRestored, { what: "it is restored", timeoutMs: 30_000 });
+          isRestored = false;
+        },
       });
-      const manager = await client.manager();
-      try {
-        await use({
-          recovery,
-          errors,
-          replaced,
-          deleteConsumer: () => manager.consumers.delete(found.stream, "c").catch(() => {}),
-          deleteStream: () => manager.streams.delete(found.stream),
-          endConnection: () => server.stop(),
-          restored: async () => {
-            await waitUntil(() => isRestored, { what: "it is restored", timeoutMs: 30_000 });
-            isRestored = false;
-          },
-        });
-      } finally {
-        await recovery.close();
-      }
     } finally {
-      await client.close();
+      await recovery.close();
     }
-  } finally {
-    await server.close();
-  }
+  });
 }
 
 test("who uses the consumer is told whether a new one belongs to the same stream", async () => {

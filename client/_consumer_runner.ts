@@ -1,3 +1,4 @@
+import { isThenable } from "./_is_thenable.ts";
 import type { ConsumerSettings } from "./_consumer_settings.ts";
 import {
   ConsumedMessage,
@@ -393,8 +394,4 @@ export class MessageRunner<T, K extends string> {
     }
     this.#ring(dueAt);
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -4,14 +4,15 @@ import {
   type ConsumeOptions,
   type ConsumerAckPolicy,
   DEFAULT_CANCEL_DELAY_MS,
+  DEFAULT_CONSUME_MAX_MESSAGES,
   DEFAULT_ERROR_DELAY_MS,
-  DEFAULT_MAX_MESSAGES,
-  DEFAULT_MESSAGE_TIMEOUT_MS,
   DEFAULT_PULL_HEARTBEAT_MS,
   type DefaultSettlement,
   type DeliverFrom,
   type OnConsumerGone,
 } from "./consume_options.ts";
+import { DEFAULT_CONCURRENCY, DEFAULT_HANDLER_TIMEOUT_MS } from "./handler_options.ts";
+import { checkOnDrift, type OnDrift } from "./ensure_stream.ts";
 import { checkStreamName } from "./stream_name.ts";
 import type { StreamMessage } from "./stream_message.ts";
 import type { Subject } from "./subject.ts";
@@ -21,6 +22,7 @@ import {
   checkDurationMs,
   checkFunction,
   checkInteger,
+  checkOneOf,
   checkOptions,
   checkSignal,
   describe,
@@ -52,7 +54,8 @@ export interface ConsumerSettings<T, K extends string> {
   readonly onUndecodable: "ack" | "nak" | "term";
   readonly confirmAcks: boolean;
   readonly autoCreate: StreamAutoCreate | undefined;
-  readonly onDrift: "fail" | "ignore" | "update";
+  readonly bypassBreaker: boolean | undefined;
+  readonly onDrift: OnDrift;
   readonly onGone: OnConsumerGone;
   readonly pullHeartbeatMs: number;
   readonly signal: AbortSignal | undefined;
@@ -65,6 +68,7 @@ const KEYS = [
   "ackWaitMs",
   "autoCreate",
   "backoffMs",
+  "bypassBreaker",
   "cancelDelayMs",
   "concurrency",
   "confirmAcks",
@@ -113,7 +117,7 @@ export function parseConsumeOptions<T, K extends string>(
 ): ConsumerSettings<T, K> {
   checkSubject(subject);
   const given: Partial<ConsumeOptions<T, K>> = checkOptions("consume", options, KEYS);
-  const concurrency = count("concurrency", given.concurrency) ?? 1;
+  const concurrency = count("concurrency", given.concurrency) ?? DEFAULT_CONCURRENCY;
   const settings: ConsumerSettings<T, K> = {
     subject,
     stream: checkName("stream", given.stream),
@@ -129,10 +133,10 @@ export function parseConsumeOptions<T, K extends string>(
     replicas: count("replicas", given.replicas, MAX_REPLICAS),
     memory: boolean("memory", given.memory),
     maxMessages: count("maxMessages", given.maxMessages) ??
-      Math.max(DEFAULT_MAX_MESSAGES, concurrency),
+      Math.max(DEFAULT_CONSUME_MAX_MESSAGES, concurrency),
     maxBytes: count("maxBytes", given.maxBytes, Number.MAX_SAFE_INTEGER),
     concurrency,
-    timeoutMs: duration("timeoutMs", given.timeoutMs, 1) ?? DEFAULT_MESSAGE_TIMEOUT_MS,
+    timeoutMs: duration("timeoutMs", given.timeoutMs, 1) ?? DEFAULT_HANDLER_TIMEOUT_MS,
     heartbeatMs: given.heartbeatMs === false
       ? false
       : duration("heartbeatMs", given.heartbeatMs, MIN_HEARTBEAT_MS),
@@ -142,7 +146,8 @@ export function parseConsumeOptions<T, K extends string>(
     onUndecodable: oneOf("onUndecodable", given.onUndecodable, ["ack", "nak", "term"]) ?? "term",
     confirmAcks: boolean("confirmAcks", given.confirmAcks) ?? false,
     autoCreate: checkAutoCreate(subject, given),
-    onDrift: oneOf("onDrift", given.onDrift, ["fail", "ignore", "update"]) ?? "fail",
+    bypassBreaker: boolean("bypassBreaker", given.bypassBreaker),
+    onDrift: checkOnDrift("consume", given.onDrift),
     onGone: oneOf("onGone", given.onGone, ["fail", "restart", "resume"]) ?? "resume",
     pullHeartbeatMs: pullHeartbeat(given.pullHeartbeatMs),
     signal: checkSignal("consume: signal", given.signal),
@@ -296,8 +301,5 @@ function oneOf<V extends string>(
   value: unknown,
   allowed: readonly V[],
 ): V | undefined {
-  if (value === undefined) return undefined;
-  if (allowed.includes(value as V)) return value as V;
-  const known = allowed.map((one) => JSON.stringify(one)).join(", ");
-  throw new TypeError(`consume: ${name} must be one of ${known}, got ${describe(value)}`);
+  return value === undefined ? undefined : checkOneOf(`consume: ${name}`, value, allowed);
 }

@@ -4,6 +4,7 @@ import { consumerDrift, nativeConfig, successorConfig, updateOf } from "./_consu
 import type { ConsumerSettings } from "./_consumer_settings.ts";
 import { apiCodeOf, serverOf, withStreamApi } from "./_stream_api.ts";
 import { ensureStreamFor } from "./auto_create.ts";
+import type { CallOptions } from "./call_options.ts";
 import { systemClock } from "./clock.ts";
 import { formatDiff } from "./config_diff.ts";
 import type { ClientCore } from "./core.ts";
@@ -27,10 +28,11 @@ export interface FoundConsumer {
 function manage<R>(
   core: ClientCore,
   what: string,
-  signal: AbortSignal | undefined,
+  options: CallOptions,
   work: (manager: JetStreamManager) => Promise<R>,
 ): Promise<R> {
-  return withStreamApi(core, what, { signal, timeoutMs: core.requestTimeoutMs }, work);
+  const { signal, timeoutMs = core.requestTimeoutMs, bypassBreaker } = options;
+  return withStreamApi(core, what, { signal, timeoutMs, bypassBreaker }, work);
 }
 
 /** Makes a name that no other consumer has. */
@@ -48,12 +50,12 @@ export async function openConsumer(
   settings: Settings,
   consumer: string,
 ): Promise<FoundConsumer> {
-  const { signal } = settings;
+  const { signal, bypassBreaker } = settings;
   if (settings.filters.length > 1) {
     serverOf(core).require("consumer_filters");
   }
   const { config, created, name: stream } = await streamOf(core, settings);
-  const info = await infoOf(core, settings, { stream, consumer, signal });
+  const info = await infoOf(core, settings, { stream, consumer, signal, bypassBreaker });
   return { stream, streamCreated: created.getTime(), subjects: config.subjects, info };
 }
 
@@ -85,28 +87,26 @@ async function makeNameless(
   }
 }
 
-/** Which consumer, and until when to try. */
-export interface ConsumerTarget {
+/** Which consumer, and how to reach it. */
+export interface ConsumerTarget extends CallOptions {
   readonly stream: string;
   readonly consumer: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
 async function streamOf(core: ClientCore, settings: Settings): Promise<StreamInfo> {
-  const { autoCreate, signal, stream, subject } = settings;
-  if (autoCreate !== undefined) {
-    return await ensureStreamFor(core, subject, autoCreate, { signal });
-  }
-  if (stream !== undefined) return await streamInfo(core, stream, { signal });
-  const found = await findStream(core, subject, { signal });
-  return found ?? await streamInfo(core, await onlyOverlap(core, settings), { signal });
+  const { autoCreate, signal, stream, subject, bypassBreaker } = settings;
+  const call = { signal, bypassBreaker };
+  if (autoCreate !== undefined) return await ensureStreamFor(core, subject, autoCreate, call);
+  if (stream !== undefined) return await streamInfo(core, stream, call);
+  const found = await findStream(core, subject, call);
+  return found ?? await streamInfo(core, await onlyOverlap(core, settings), call);
 }
 
 /** A stream that captures a part of the subject will do when there is no other. */
 async function onlyOverlap(core: ClientCore, settings: Settings): Promise<string> {
-  const { signal, subject } = settings;
+  const { signal, subject, bypassBreaker } = settings;
   const names: string[] = [];
-  for await (const name of listStreamNames(core, { subject, signal })) {
+  for await (const name of listStreamNames(core, { subject, signal, bypassBreaker })) {
     names.push(name);
     if (names.length > MAX_NAMED) break;
   }
@@ -128,10 +128,10 @@ export async function findConsumer(
   core: ClientCore,
   target: ConsumerTarget,
 ): Promise<ConsumerInfo | undefined> {
-  const { consumer, signal, stream } = target;
+  const { consumer, stream } = target;
   const what = `find consumer ${consumer} of ${stream}`;
   try {
-    return await manage(core, what, signal, ({ consumers }) => consumers.info(stream, consumer));
+    return await manage(core, what, target, ({ consumers }) => consumers.info(stream, consumer));
   } catch (error) {
     if (isJsflowError(error, "consumer_not_found")) return undefined;
     throw error;
@@ -167,7 +167,7 @@ export async function makeConsumer(
     : successorConfig(settings, stored, startAt);
   try {
     const what = `make consumer ${consumer} of ${stream}`;
-    const made = await manage(core, what, signal, ({ consumers }) => {
+    const made = await manage(core, what, options, ({ consumers }) => {
       const answer = consumers.add(stream, structuredClone(config));
       options.onSent?.(answer);
       return answer;
@@ -207,19 +207,18 @@ export async function discardConsumer(
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), DISCARD_MS);
   const { signal } = controller;
-  const { consumer, stream } = target;
   // In a cluster a deletion that overtakes it would find nothing.
   if (made !== undefined) await untilAborted(made, signal).catch(() => {});
-  await deleteConsumer(core, { stream, consumer, signal }).catch(() => {});
+  await deleteConsumer(core, { ...target, signal }).catch(() => {});
   clearTimeout(timer);
 }
 
 /** Deletes the consumer; that there is none is as good. */
 export async function deleteConsumer(core: ClientCore, target: ConsumerTarget): Promise<void> {
-  const { consumer, signal, stream } = target;
+  const { consumer, stream } = target;
   const what = `delete consumer ${consumer} of ${stream}`;
   try {
-    await manage(core, what, signal, ({ consumers }) => consumers.delete(stream, consumer));
+    await manage(core, what, target, ({ consumers }) => consumers.delete(stream, consumer));
   } catch (error) {
     if (isJsflowError(error, "consumer_not_found")) return;
     if (isJsflowError(error, "stream_not_found")) return;
@@ -261,9 +260,10 @@ async function change(
   found: ConsumerInfo,
 ): Promise<ConsumerInfo> {
   const { name, stream_name: stream } = found;
+  const { signal, bypassBreaker } = settings; // its timeoutMs is that of handlers
   const what = `update consumer ${name} of ${stream}`;
   try {
-    return await manage(core, what, settings.signal, ({ consumers }) => {
+    return await manage(core, what, { signal, bypassBreaker }, ({ consumers }) => {
       return consumers.update(stream, name, updateOf(settings));
     });
   } catch (error) {

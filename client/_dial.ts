@@ -2,18 +2,13 @@ import { connect as openConnection } from "@nats-io/transport-node";
 import type { ConnectSettings } from "./_connect_settings.ts";
 import { firstToGreet } from "./_probe.ts";
 import type { ServerAddress } from "./_server_list.ts";
+import type { CallBounds } from "./call_options.ts";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import { untilAborted, withDeadline } from "./deadline.ts";
 import { isJsflowError } from "./errors.ts";
 import type { NatsConnection, NatsConnectionOptions } from "./native.ts";
 import { serverCapabilities } from "./server_capabilities.ts";
 import { translateError } from "./translate_error.ts";
-
-/** The bounds of {@link dial}. */
-export interface DialOptions {
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
 
 /**
  * Opens a connection to the first server that greets and takes the credentials.
@@ -22,7 +17,7 @@ export interface DialOptions {
  */
 export async function dial(
   settings: ConnectSettings,
-  options: DialOptions,
+  options: CallBounds,
 ): Promise<NatsConnection> {
   const { signal, timeoutMs } = options;
   const onTimeout = () => connectTimeout(settings.servers.addresses, timeoutMs);

@@ -1,4 +1,4 @@
-import { logger } from "./_logger.ts";
+import { callSafely } from "./_handler_callback.ts";
 import type { ClientEvent, ClientEvents } from "./client_event.ts";
 
 /** How many events wait for a slow reader before the oldest are dropped. */
@@ -20,12 +20,7 @@ export class EventHub {
     for (const reader of this.#readers) reader.push(event);
     for (const listener of [...this.#listeners]) { // those that one adds are for the next event
       if (!this.#listeners.has(listener)) continue;
-      try {
-        const result: unknown = listener(event);
-        if (result instanceof Promise) result.catch(complain);
-      } catch (error) {
-        complain(error);
-      }
+      callSafely(() => listener(event), "onEvent");
     }
   }
 
@@ -51,10 +46,6 @@ export class EventHub {
     this.#listeners.clear();
     for (const reader of this.#readers) reader.end();
   }
-}
-
-function complain(error: unknown): void {
-  logger.warn("A listener for events of the client failed: {error}", { error });
 }
 
 type Next = IteratorResult<ClientEvent, undefined>;

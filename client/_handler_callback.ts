@@ -1,12 +1,13 @@
+import { isThenable } from "./_is_thenable.ts";
 import { logger } from "./_logger.ts";
 
-/** What a callback for errors throws, or rejects with, has nowhere to go but the log. */
-export function callSafely(callback: () => unknown, subject: string): void {
+/** What a callback of `owner` throws, or rejects with, has nowhere to go but the log. */
+export function callSafely(callback: () => unknown, owner: string): void {
   const report = (error: unknown) =>
-    logger.error("The onError callback of {subject} failed: {error}", { subject, error });
+    logger.error("A callback of {owner} failed: {error}", { owner, error });
   try {
     const result = callback();
-    if (result instanceof Promise) result.catch(report);
+    if (isThenable(result)) result.then(() => {}, report);
   } catch (error) {
     report(error);
   }

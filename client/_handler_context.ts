@@ -14,7 +14,7 @@ import { checkOptions, describe } from "./validate.ts";
 const utf8 = new TextEncoder();
 
 /** What a context reads from. */
-export interface HandlerContextSource {
+export interface IncomingContextSource {
   readonly core: ClientCore;
   readonly address: Address;
   readonly call: HandlerCall;
@@ -22,18 +22,18 @@ export interface HandlerContextSource {
 }
 
 /** What handlers of messages and of requests are told; nothing is made before it is asked for. */
-export class HandlerContext<K extends string> implements MessageContext<K> {
-  readonly message: NatsMessage;
-  readonly #source: HandlerContextSource;
+export class IncomingContext<K extends string> implements MessageContext<K> {
+  readonly native: NatsMessage;
+  readonly #source: IncomingContextSource;
   #headers: ReadonlyHeaders | undefined;
 
-  constructor(message: NatsMessage, source: HandlerContextSource) {
-    this.message = message;
+  constructor(native: NatsMessage, source: IncomingContextSource) {
+    this.native = native;
     this.#source = source;
   }
 
   get subject(): string {
-    return this.message.subject;
+    return this.native.subject;
   }
 
   get params(): SubjectParams<K> {
@@ -41,7 +41,7 @@ export class HandlerContext<K extends string> implements MessageContext<K> {
   }
 
   get headers(): ReadonlyHeaders {
-    return this.#headers ??= readHeaders(this.message.headers);
+    return this.#headers ??= readHeaders(this.native.headers);
   }
 
   get signal(): AbortSignal {
@@ -60,11 +60,11 @@ export class HandlerContext<K extends string> implements MessageContext<K> {
   #reply(payload: Uint8Array | string, options?: ReplyOptions): void {
     const { headers: given } = checkOptions("reply", options, ["headers"]);
     const { core, operation } = this.#source;
-    if (!this.message.reply) {
+    if (!this.native.reply) {
       throw new TypeError(`cannot reply to a message on ${this.subject}: it asks for no reply`);
     }
     const headers = given === undefined ? undefined : copyHeaders("reply: headers", given);
-    respond(this.message, bytesOf(payload), { core, operation, headers });
+    respond(this.native, bytesOf(payload), { core, operation, headers });
   }
 }
 

@@ -1,52 +1,47 @@
 import { checkQueue } from "./_address.ts";
+import { checkBypass } from "./call_options.ts";
+import {
+  DEFAULT_HANDLER_TIMEOUT_MS,
+  DEFAULT_MAX_WAITING_BYTES,
+  type HandlerOptions,
+} from "./handler_options.ts";
 import { checkDurationMs, checkInteger, checkOptions, checkSignal } from "./validate.ts";
 
-/** The longest that a handler may take unless it says that it is alive, in milliseconds. */
-export const DEFAULT_HANDLER_TIMEOUT_MS: number = 30_000;
-/** How long handlers are given to finish when their subscription is drained, in milliseconds. */
-export const DEFAULT_GRACE_MS: number = 30_000;
-
-const MAX_PENDING_BYTES = 64 * 1_048_576;
-
-/** The options that all handlers have in common. */
-export interface HandlerOptions {
+/** Besides what is the same for both, a queue group. */
+interface GivenOptions extends HandlerOptions {
   readonly queue?: string | false | undefined;
-  readonly concurrency?: number | undefined;
-  readonly maxPending?: number | undefined;
-  readonly maxPendingBytes?: number | undefined;
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The same, checked and complete. */
 export interface HandlerSettings {
   readonly queue: string | undefined;
   readonly concurrency: number;
-  readonly maxPending: number;
-  readonly maxPendingBytes: number;
+  readonly maxWaiting: number;
+  readonly maxWaitingBytes: number;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  readonly bypassBreaker: boolean | undefined;
 }
 
 /** What differs between subscriptions and services. */
 export interface HandlerDefaults {
   readonly queue: string | undefined;
   readonly concurrency: number;
-  readonly maxPending: number;
+  readonly maxWaiting: number;
 }
 
-/** The names of {@link HandlerOptions}. */
-const KEYS: readonly (keyof HandlerOptions)[] = [
+const KEYS: readonly (keyof GivenOptions)[] = [
   "queue",
   "concurrency",
-  "maxPending",
-  "maxPendingBytes",
+  "maxWaiting",
+  "maxWaitingBytes",
   "timeoutMs",
   "signal",
+  "bypassBreaker",
 ];
 
 /** Checks options; `onError` and such are known besides as `otherKeys`. */
-export function parseHandlerOptions<O extends HandlerOptions>(
+export function parseHandlerOptions<O extends GivenOptions>(
   what: string,
   options: O | undefined,
   parse: {
@@ -55,16 +50,18 @@ export function parseHandlerOptions<O extends HandlerOptions>(
   },
 ): HandlerSettings {
   const { defaults, otherKeys } = parse;
-  const known: HandlerOptions = checkOptions(what, options, [...KEYS, ...otherKeys]);
+  const known: GivenOptions = checkOptions(what, options, [...KEYS, ...otherKeys]);
   const { queue = defaults.queue, concurrency = defaults.concurrency } = known;
-  const { maxPending = defaults.maxPending, maxPendingBytes = MAX_PENDING_BYTES } = known;
+  const { maxWaiting = defaults.maxWaiting } = known;
+  const { maxWaitingBytes = DEFAULT_MAX_WAITING_BYTES } = known;
   const { timeoutMs = DEFAULT_HANDLER_TIMEOUT_MS, signal } = known;
   return {
     queue: queue === undefined || queue === false ? undefined : checkQueue(what, queue),
     concurrency: checkInteger(`${what}: concurrency`, concurrency, { min: 1 }),
-    maxPending: checkInteger(`${what}: maxPending`, maxPending),
-    maxPendingBytes: checkInteger(`${what}: maxPendingBytes`, maxPendingBytes, { min: 1 }),
+    maxWaiting: checkInteger(`${what}: maxWaiting`, maxWaiting),
+    maxWaitingBytes: checkInteger(`${what}: maxWaitingBytes`, maxWaitingBytes, { min: 1 }),
     timeoutMs: checkDurationMs(`${what}: timeoutMs`, timeoutMs, { min: 1 }),
     signal: checkSignal(`${what}: signal`, signal),
+    bypassBreaker: checkBypass(what, known.bypassBreaker),
   };
 }

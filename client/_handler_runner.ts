@@ -1,3 +1,4 @@
+import { isThenable } from "./_is_thenable.ts";
 import { HandlerCall } from "./_handler_call.ts";
 import { HandlerQueue } from "./_handler_queue.ts";
 import type { NatsMessage } from "./native.ts";
@@ -10,9 +11,9 @@ export interface HandlerRunnerOptions {
   /** Most handlers at work at a time. */
   readonly concurrency: number;
   /** Most messages that wait for a handler. */
-  readonly maxPending: number;
+  readonly maxWaiting: number;
   /** Most bytes of messages that wait for a handler. */
-  readonly maxPendingBytes: number;
+  readonly maxWaitingBytes: number;
   /** The deadline of each handler, in milliseconds. */
   readonly timeoutMs: number;
   /** Handles one message. Whatever it throws fails the call. */
@@ -45,16 +46,16 @@ export class HandlerRunner {
 
   constructor(options: HandlerRunnerOptions) {
     this.#options = options;
-    this.#waiting = new HandlerQueue(options.maxPending, options.maxPendingBytes);
+    this.#waiting = new HandlerQueue(options.maxWaiting, options.maxWaitingBytes);
   }
 
   /** Messages that wait for a handler. */
-  get pending(): number {
+  get waiting(): number {
     return this.#waiting.size;
   }
 
   /** Handlers at work, those whose deadline has passed included. */
-  get active(): number {
+  get inFlight(): number {
     return this.#calls.size;
   }
 
@@ -63,7 +64,7 @@ export class HandlerRunner {
     this.counts.received++;
     const { concurrency } = this.#options;
     // Sync handlers may be called from within a call of theirs: then order needs the queue.
-    if (!this.#pumping && this.pending === 0 && this.active < concurrency) {
+    if (!this.#pumping && this.waiting === 0 && this.inFlight < concurrency) {
       this.#start(message);
       this.#pump();
     } else if (!this.#waiting.push(message, message.data.length)) {
@@ -73,7 +74,7 @@ export class HandlerRunner {
 
   /** Resolves when nothing waits and nobody works. */
   idle(): Promise<void> {
-    if (this.active === 0 && this.pending === 0) return Promise.resolve();
+    if (this.inFlight === 0 && this.waiting === 0) return Promise.resolve();
     this.#idle ??= Promise.withResolvers<void>();
     return this.#idle.promise;
   }
@@ -98,7 +99,7 @@ export class HandlerRunner {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (this.active < this.#options.concurrency) {
+      while (this.inFlight < this.#options.concurrency) {
         const message = this.#waiting.shift();
         if (message === undefined) break;
         this.#start(message);
@@ -146,13 +147,8 @@ export class HandlerRunner {
   }
 
   #settle(): void {
-    if (this.#idle === undefined || this.active > 0 || this.pending > 0) return;
+    if (this.#idle === undefined || this.inFlight > 0 || this.waiting > 0) return;
     this.#idle.resolve();
     this.#idle = undefined;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as { then?: unknown }).then === "function";
 }

@@ -3,7 +3,7 @@ import { decodeValue, encodeValue } from "./_address.ts";
 import { errorHeaders, type ErrorReport, reportOf } from "./_error_headers.ts";
 import { callSafely } from "./_handler_callback.ts";
 import type { CallOutcome, HandlerCall } from "./_handler_call.ts";
-import { HandlerContext, respond } from "./_handler_context.ts";
+import { IncomingContext, respond } from "./_handler_context.ts";
 import type { DropReason } from "./_handler_runner.ts";
 import { logger } from "./_logger.ts";
 import type { ClientCore } from "./core.ts";
@@ -14,6 +14,7 @@ import type { NatsHeaders, NatsMessage } from "./native.ts";
 import type { ServiceContext } from "./service_context.ts";
 
 const EMPTY = new Uint8Array();
+
 /** What a service is made of. */
 export interface RequestReceptionSource<Req, Res, K extends string> {
   readonly core: ClientCore;
@@ -127,7 +128,7 @@ function invalidReport(error: unknown): ErrorReport {
   return { errorClass: "invalid", code, message };
 }
 
-class RequestContext<K extends string> extends HandlerContext<K> implements ServiceContext<K> {
+class RequestContext<K extends string> extends IncomingContext<K> implements ServiceContext<K> {
   readonly #headers = new Map<string, string | readonly string[]>();
 
   get setHeader(): ServiceContext<K>["setHeader"] {

@@ -1,14 +1,14 @@
 import type { Subscription as NativeSubscription } from "@nats-io/nats-core";
-import { DEFAULT_GRACE_MS, type HandlerSettings } from "./_handler_options.ts";
+import type { HandlerSettings } from "./_handler_options.ts";
 import { HandlerRunner, type HandlerRunnerOptions } from "./_handler_runner.ts";
 import { logger } from "./_logger.ts";
 import { type Abandoned, ABORT_GRACE_MS, type ClientCore } from "./core.ts";
 import { untilAborted } from "./deadline.ts";
+import { checkGrace, type DrainOptions } from "./drain_options.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsMessage } from "./native.ts";
-import type { DrainOptions, Subscription, SubscriptionStats } from "./subscription.ts";
+import type { Subscription, SubscriptionStats } from "./subscription.ts";
 import { translateError } from "./translate_error.ts";
-import { checkDurationMs, checkOptions } from "./validate.ts";
 
 /** A subscription that is too slow says so this often at most, in milliseconds. */
 const SLOW_REPORT_MS = 1_000;
@@ -72,8 +72,8 @@ export class HandlerSubscription implements Subscription {
   }
 
   get stats(): SubscriptionStats {
-    const { counts, pending, active } = this.#runner;
-    return { ...counts, pending, active };
+    const { counts, waiting, inFlight } = this.#runner;
+    return { ...counts, waiting, inFlight };
   }
 
   get closed(): Promise<Error | undefined> {
@@ -87,8 +87,7 @@ export class HandlerSubscription implements Subscription {
   }
 
   async drain(options?: DrainOptions): Promise<void> {
-    const { graceMs = DEFAULT_GRACE_MS } = checkOptions("drain", options, ["graceMs"]);
-    checkDurationMs("drain: graceMs", graceMs);
+    const graceMs = checkGrace(options);
     const grace = new AbortController();
     const timer = setTimeout(() => grace.abort(), graceMs);
     try {
@@ -104,9 +103,10 @@ export class HandlerSubscription implements Subscription {
 
   async #open(): Promise<void> {
     const { filter, settings } = this.#options;
-    const { signal } = settings;
+    const { signal, bypassBreaker } = settings;
     const what = `subscribe to ${filter}`;
-    const bounds = { signal, timeoutMs: this.#core.requestTimeoutMs, failOnDisconnect: true };
+    const { requestTimeoutMs: timeoutMs } = this.#core;
+    const bounds = { signal, timeoutMs, bypassBreaker, failOnDisconnect: true };
     try {
       await this.#core.guard(what, bounds, (signal) => this.#subscribe(signal));
       if (this.#failure !== undefined) throw this.#failure;
@@ -203,7 +203,7 @@ export class HandlerSubscription implements Subscription {
 
   async #giveUp(): Promise<readonly Abandoned[]> {
     const { kind, filter } = this.#options;
-    const count = this.#runner.active + this.#runner.pending;
+    const count = this.#runner.inFlight + this.#runner.waiting;
     this.unsubscribe();
     this.#runner.abort(
       new JsflowError(
@@ -213,9 +213,9 @@ export class HandlerSubscription implements Subscription {
     );
     const wait = AbortSignal.timeout(ABORT_GRACE_MS);
     await untilAborted(this.#runner.idle(), wait).catch(() => {});
-    const { active } = this.#runner;
-    if (active > 0) {
-      logger.warn("{active} handlers of {filter} do not mind their signal", { active, filter });
+    const { inFlight } = this.#runner;
+    if (inFlight > 0) {
+      logger.warn("{inFlight} handlers of {filter} do not mind their signal", { inFlight, filter });
     }
     this.#finish();
     return count === 0 ? [] : [{ what: `${kind} ${filter}`, count }];

@@ -1,5 +1,6 @@
 import type { Core } from "./_client_core.ts";
 import { flushConnection } from "./_close_connection.ts";
+import type { CallBounds } from "./call_options.ts";
 import { untilAborted } from "./deadline.ts";
 import type { Health, JetStreamHealth } from "./health.ts";
 
@@ -11,18 +12,12 @@ interface Findings {
 
 const UNREACHABLE: Findings = { rttMs: undefined, jetstream: "unreachable" };
 
-/** The bounds of {@link checkHealth}. */
-export interface CheckOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
-
 /**
  * Checks the health once, and takes no longer than `timeoutMs`.
  *
  * @throws the signal's reason, and nothing else.
  */
-export async function checkHealth(core: Core, options: CheckOptions): Promise<Health> {
+export async function checkHealth(core: Core, options: CallBounds): Promise<Health> {
   options.signal?.throwIfAborted();
   const isConnected = core.status === "connected";
   const { rttMs, jetstream } = isConnected ? await ask(core, options) : UNREACHABLE;
@@ -41,7 +36,7 @@ export async function checkHealth(core: Core, options: CheckOptions): Promise<He
   };
 }
 
-async function ask(core: Core, options: CheckOptions): Promise<Findings> {
+async function ask(core: Core, options: CallBounds): Promise<Findings> {
   const { signal } = options;
   const startedAt = performance.now();
   const finding = core.findJetStream(options.timeoutMs);

@@ -2,6 +2,7 @@ import type { Status } from "@nats-io/nats-core";
 import { logger } from "./_logger.ts";
 import { JsflowError } from "./errors.ts";
 import type { NatsConnection } from "./native.ts";
+import { stopStatus } from "./stop_status.ts";
 import { translateError } from "./translate_error.ts";
 
 /** What is told of a native connection. */
@@ -44,8 +45,7 @@ export class Link {
 
   /** Stops following; resolves when nothing more will be told. */
   async detach(): Promise<void> {
-    // A loop that is blocked on the iterator ends only when the iterator itself is stopped.
-    (this.#events as Partial<{ stop(): void }>).stop?.();
+    stopStatus(this.#events);
     await this.#watching;
   }
 

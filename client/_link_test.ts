@@ -1,12 +1,11 @@
 import { test } from "node:test";
 import { connect as connectNative } from "@nats-io/transport-node";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { Link } from "./_link.ts";
+import { withServer } from "./testdata/server_ground.ts";
 
 test("a handler that throws does not make the link deaf", async () => {
-  const server = await NatsServer.start();
-  try {
+  await withServer({}, async (server) => {
     const connection = await connectNative({ servers: server.url, reconnectTimeWait: 20 });
     const told: string[] = [];
     const tell = (what: string): void => {
@@ -31,7 +30,5 @@ test("a handler that throws does not make the link deaf", async () => {
     }
     await waitUntil(() => told.includes("closed"), { what: "the end is told" });
     await link.detach();
-  } finally {
-    await server.close();
-  }
+  });
 });

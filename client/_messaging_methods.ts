@@ -1,3 +1,5 @@
+import type { Handled } from "./_address.ts";
+import type { Batch } from "./batch.ts";
 import { consume } from "./consume.ts";
 import type { ConsumeHandler, ConsumeOptions } from "./consume_options.ts";
 import { type Consumers, consumersOf } from "./consumer_registry.ts";
@@ -5,6 +7,8 @@ import type { Consumption } from "./consumption.ts";
 import type { ClientCore } from "./core.ts";
 import type { BoundEndpoint, Endpoint } from "./endpoint.ts";
 import { ensureStream, type EnsureStreamOptions } from "./ensure_stream.ts";
+import { fetch } from "./fetch.ts";
+import type { FetchOptions } from "./fetch_options.ts";
 import type { Messaging } from "./messaging.ts";
 import type { PubAck } from "./pub_ack.ts";
 import { publish, type PublishOptions } from "./publish.ts";
@@ -21,9 +25,6 @@ import { createStreams, type Streams } from "./streams.ts";
 import type { BoundSubject, Subject } from "./subject.ts";
 import { type MessageHandler, subscribe, type SubscribeOptions } from "./subscribe.ts";
 import type { Subscription } from "./subscription.ts";
-
-/** Options may be left out before a handler. */
-type Handled<O, H> = [H] | [O | undefined, H];
 
 /** The methods of a client that deal with messages; each is a function in a file of its own. */
 export class MessagingMethods implements Messaging, StreamMessaging {
@@ -47,8 +48,7 @@ export class MessagingMethods implements Messaging, StreamMessaging {
     subject: Subject<T, K>,
     ...given: Handled<SubscribeOptions<K>, MessageHandler<T, K>>
   ): Promise<Subscription> {
-    const [options, handler] = given.length === 1 ? [undefined, given[0]] : given;
-    return subscribe(this.#core, subject, options, handler);
+    return subscribe(this.#core, subject, ...given);
   }
 
   request<Req, Res>(
@@ -79,8 +79,7 @@ export class MessagingMethods implements Messaging, StreamMessaging {
     endpoint: Endpoint<Req, Res, K>,
     ...given: Handled<ServeOptions<K>, ServiceHandler<Req, Res, K>>
   ): Promise<Service> {
-    const [options, handler] = given.length === 1 ? [undefined, given[0]] : given;
-    return serve(this.#core, endpoint, options, handler);
+    return serve(this.#core, endpoint, ...given);
   }
 
   ensureStream(config: StreamConfig, options?: EnsureStreamOptions): Promise<StreamInfo> {
@@ -103,7 +102,13 @@ export class MessagingMethods implements Messaging, StreamMessaging {
     subject: Subject<T, K>,
     ...given: Handled<ConsumeOptions<T, K>, ConsumeHandler<T, K>>
   ): Promise<Consumption> {
-    const [options, handler] = given.length === 1 ? [undefined, given[0]] : given;
-    return consume(this.#core, subject, options, handler);
+    return consume(this.#core, subject, ...given);
+  }
+
+  fetch<T, K extends string>(
+    subject: Subject<T, K>,
+    options: FetchOptions<T, K>,
+  ): Promise<Batch<T, K>> {
+    return fetch(this.#core, subject, options);
   }
 }

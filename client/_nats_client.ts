@@ -10,16 +10,19 @@ import { StartAttempt } from "./_start_attempt.ts";
 import { MessagingMethods } from "./_messaging_methods.ts";
 import { awaitConnection } from "./_wait_for_connection.ts";
 import type { Breaker } from "./breaker.ts";
+import {
+  type CallBounds,
+  type CallOptions,
+  checkCall,
+  checkWait,
+  type WaitBounds,
+} from "./call_options.ts";
 import type {
   Client,
   ClientCloseOptions,
-  ClientStartOptions,
   CloseReport,
   ConnectionStatus,
-  ConnectionWaitOptions,
   EventsOptions,
-  HealthCheckOptions,
-  ManagerOptions,
 } from "./client.ts";
 import type { ClientEvent, ClientEvents } from "./client_event.ts";
 import { type Abandoned, registerCore } from "./core.ts";
@@ -33,11 +36,6 @@ import { checkDurationMs, checkFunction, checkOptions, checkSignal } from "./val
 
 /** Whether closing the client closes the connection as well. */
 export type Ownership = "borrowed" | "owned";
-
-interface Bounds {
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
 
 /** The one implementation of `Client`. */
 export class NatsClient extends MessagingMethods implements Client {
@@ -108,8 +106,8 @@ export class NatsClient extends MessagingMethods implements Client {
     this.#health = new HealthWatch(this.#core, { ...health, timeoutMs: requestTimeoutMs });
   }
 
-  async start(options?: ClientStartOptions): Promise<void> {
-    const bounds = this.#bounds("start", options, this.#settings.timeoutMs);
+  async start(options?: WaitBounds): Promise<void> {
+    const bounds = checkWait("start", options, this.#settings.timeoutMs);
     const signals = [bounds.signal, this.#settings.signal].filter((signal) => signal !== undefined);
     for (const signal of signals) signal.throwIfAborted();
     while (this.#starting?.isGivenUp) {
@@ -123,19 +121,19 @@ export class NatsClient extends MessagingMethods implements Client {
     return this.close(options);
   }
 
-  async manager(options?: ManagerOptions): Promise<JetStreamManager> {
-    const bounds = this.#bounds("manager", options, this.#settings.requestTimeoutMs);
+  async manager(options?: CallOptions): Promise<JetStreamManager> {
+    const bounds = checkCall(this.#core, "manager", options);
     bounds.signal?.throwIfAborted();
     return await this.#core.manager(bounds);
   }
 
-  async health(options?: HealthCheckOptions): Promise<Health> {
-    const bounds = this.#bounds("health", options, this.#settings.requestTimeoutMs);
+  async health(options?: WaitBounds): Promise<Health> {
+    const bounds = checkWait("health", options, this.#settings.requestTimeoutMs);
     return await checkHealth(this.#core, bounds);
   }
 
-  async waitForConnection(options?: ConnectionWaitOptions): Promise<void> {
-    const bounds = this.#bounds("waitForConnection", options, this.#settings.timeoutMs);
+  async waitForConnection(options?: WaitBounds): Promise<void> {
+    const bounds = checkWait("waitForConnection", options, this.#settings.timeoutMs);
     await awaitConnection(this.#core, bounds);
   }
 
@@ -184,15 +182,6 @@ export class NatsClient extends MessagingMethods implements Client {
     Object.defineProperty(NatsClient.prototype, inspect.custom, { value: show });
   }
 
-  #bounds(what: string, options: ClientStartOptions | undefined, defaultMs: number): Bounds {
-    const { signal, timeoutMs = defaultMs } = checkOptions<ClientStartOptions>(what, options, [
-      "signal",
-      "timeoutMs",
-    ]);
-    checkSignal(`${what}: signal`, signal);
-    return { signal, timeoutMs: checkDurationMs(`${what}: timeoutMs`, timeoutMs, { min: 1 }) };
-  }
-
   #requireOpen(): void {
     const { status } = this;
     if (status !== "closed" && status !== "draining") return;
@@ -210,7 +199,7 @@ export class NatsClient extends MessagingMethods implements Client {
     return attempt;
   }
 
-  async #start(bounds: Bounds): Promise<void> {
+  async #start(bounds: CallBounds): Promise<void> {
     if (this.status !== "disconnected") return; // a borrowed connection
     this.#core.step("start");
     try {

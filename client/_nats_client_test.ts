@@ -1,38 +1,23 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { FaultProxy } from "../testing/fault_proxy.ts";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client, ManagerOptions } from "./client.ts";
-import { isJsflowError } from "./errors.ts";
+import type { CallOptions } from "./call_options.ts";
 import { connect } from "./connect.ts";
-import type { ConnectOptions } from "./connect_options.ts";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import { createClient } from "./create_client.ts";
-
-type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
-
-async function withClient(
-  serverOptions: NatsServerOptions,
-  use: (client: Client, server: NatsServer) => Promise<void>,
-  options: ConnectOptions = {},
-): Promise<void> {
-  const server = await NatsServer.start(serverOptions);
-  try {
-    const client = await connect({ ...server.connectOptions, ...options });
-    try {
-      await use(client, server);
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
-}
+import { isJsflowError } from "./errors.ts";
+import {
+  connectionsOf,
+  untilLost,
+  withClient,
+  withConnected,
+  withProxy,
+  withServer,
+} from "./testdata/server_ground.ts";
 
 test("the manager is confirmed once and shared", async () => {
-  await withClient({}, async (client) => {
+  await withConnected({}, async ({ client }) => {
     const before = client.connection.stats().outMsgs;
     const [one, two] = await Promise.all([client.manager(), client.manager()]);
     assert.equal(one, two);
@@ -45,7 +30,7 @@ test("the manager is confirmed once and shared", async () => {
 });
 
 test("JetStream off: said, with what to do, and asked again next time", async () => {
-  await withClient({ jetstream: false }, async (client) => {
+  await withConnected({ server: { jetstream: false } }, async ({ client }) => {
     const expected = { code: "jetstream_disabled", message: /start nats-server with -js/ };
     await assert.rejects(client.manager(), expected);
     await assert.rejects(client.manager(), expected);
@@ -60,17 +45,14 @@ test("JetStream off for the account: said", async () => {
     },
   };
   const credentials = { user: "a", pass: "a" };
-  await withClient({ config, credentials }, async (client, server) => {
+  await withConnected({ server: { config, credentials } }, async ({ client, server }) => {
     await client.manager();
-    const other = await connect({ servers: server.url, user: "b", pass: "b" });
-    try {
+    await withClient({ servers: server.url, user: "b", pass: "b" }, async (other) => {
       await assert.rejects(other.manager(), {
         code: "jetstream_disabled",
         message: /for the account/,
       });
-    } finally {
-      await other.close();
-    }
+    });
   });
 });
 
@@ -80,14 +62,14 @@ test("without permission for the API: said", async () => {
     authorization: { users: [{ user: "a", password: "a", permissions }] },
   };
   const credentials = { user: "a", pass: "a" };
-  await withClient({ config, credentials, jetstream: false }, async (client) => {
+  await withConnected({ server: { config, credentials, jetstream: false } }, async ({ client }) => {
     await assert.rejects(client.manager({ timeoutMs: 2_000 }), { code: "permission_denied" });
   });
 });
 
 test("JetStream without a leader: not taken for switched off", async () => {
   const cluster = { name: "lonely", listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:1"] };
-  await withClient({ name: "alone", config: { cluster } }, async (client) => {
+  await withConnected({ server: { name: "alone", config: { cluster } } }, async ({ client }) => {
     await assert.rejects(client.manager({ timeoutMs: 300 }), (error) => {
       return isJsflowError(error, "timeout") || isJsflowError(error, "jetstream_unavailable");
     });
@@ -95,7 +77,7 @@ test("JetStream without a leader: not taken for switched off", async () => {
 });
 
 test("each caller of manager() has a signal and a deadline of its own", async () => {
-  await withClient({}, async (client, server) => {
+  await withConnected({}, async ({ client, server }) => {
     server.pause();
     const controller = new AbortController();
     const aborted = client.manager({ signal: controller.signal });
@@ -110,10 +92,10 @@ test("each caller of manager() has a signal and a deadline of its own", async ()
 });
 
 test("options of manager() are checked", async () => {
-  await withClient({}, async (client) => {
+  await withConnected({}, async ({ client }) => {
     const types: unknown[] = [{ timeout: 5 }, { timeoutMs: "5" }, { signal: 5 }, 5];
     for (const options of types) {
-      await assert.rejects(client.manager(options as ManagerOptions), TypeError);
+      await assert.rejects(client.manager(options as CallOptions), TypeError);
     }
     await assert.rejects(client.manager({ timeoutMs: 0 }), RangeError);
     await assert.rejects(
@@ -124,7 +106,7 @@ test("options of manager() are checked", async () => {
 });
 
 test("close() lets messages out first, and may be called again", async () => {
-  await withClient({}, async (receiver, server) => {
+  await withConnected({}, async ({ client: receiver, server }) => {
     let received = 0;
     receiver.connection.subscribe("x", { callback: () => void received++ });
     await receiver.connection.flush();
@@ -147,9 +129,9 @@ test("close() lets messages out first, and may be called again", async () => {
 });
 
 test("close() does not wait for a server that is gone", async () => {
-  await withClient({}, async (client, server) => {
+  await withConnected({}, async ({ client, server }) => {
     await server.kill();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await untilLost(client);
     const started = performance.now();
     await client.close();
     assert.ok(performance.now() - started < 2_000);
@@ -158,7 +140,7 @@ test("close() does not wait for a server that is gone", async () => {
 });
 
 test("close() gives up on a server that does not answer", { timeout: 30_000 }, async () => {
-  await withClient({}, async (client, server) => {
+  await withConnected({}, async ({ client, server }) => {
     server.pause();
     try {
       await client.close();
@@ -170,7 +152,7 @@ test("close() gives up on a server that does not answer", { timeout: 30_000 }, a
 });
 
 test("a connection that its user closes underneath is closed", async () => {
-  await withClient({}, async (client) => {
+  await withConnected({}, async ({ client }) => {
     await client.connection.close();
     assert.equal(client.status, "closed");
     await assert.rejects(client.manager(), { code: "connection_closed" });
@@ -178,7 +160,7 @@ test("a connection that its user closes underneath is closed", async () => {
 });
 
 test("a connection that is draining underneath is waited for", async () => {
-  await withClient({}, async (client) => {
+  await withConnected({}, async ({ client }) => {
     const draining = client.connection.drain();
     assert.equal(client.status, "draining");
     await client.close();
@@ -189,8 +171,7 @@ test("a connection that is draining underneath is waited for", async () => {
 
 for (const status of ["connecting", "connected"]) {
   test(`close() in the event "${status}" leaves nothing open`, async () => {
-    const server = await NatsServer.start();
-    try {
+    await withServer({}, async (server) => {
       const client = createClient({ servers: server.url, health: { intervalMs: 50 } });
       let closing: Promise<unknown> | undefined;
       client.onEvent((event) => {
@@ -202,47 +183,37 @@ for (const status of ["connecting", "connected"]) {
       assert.ok(closing instanceof Promise);
       await closing;
       assert.equal(client.status, "closed");
-      await waitUntil(async () => {
-        const response = await fetch(`${server.monitorUrl}/connz`);
-        const { num_connections } = await response.json() as { num_connections: number };
-        return num_connections === 0;
-      }, { what: "nothing is connected" });
-    } finally {
-      await server.close();
-    }
+      const isAlone = async () => (await connectionsOf(server)).length === 0;
+      await waitUntil(isAlone, { what: "nothing is connected" });
+    });
   });
 }
 
 test("the signal of the options bounds every start, and nothing afterwards", async () => {
-  const proxy = await FaultProxy.start();
-  const server = await NatsServer.start();
-  try {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const client = createClient({ servers: proxy.url, signal, timeoutMs: 60_000 });
-    const starting = client.start();
-    controller.abort(new Error("mine"));
-    await assert.rejects(starting, /mine/);
-    assert.equal(client.status, "disconnected");
-    await assert.rejects(client.start(), /mine/);
-    assert.equal(getEventListeners(signal, "abort").length, 0);
-    await client.close();
-    const later = new AbortController();
-    const other = createClient({ servers: server.url, signal: later.signal });
-    await other.start({ signal: new AbortController().signal });
-    later.abort();
-    await other.connection.flush();
-    assert.equal(other.status, "connected");
-    await other.close();
-  } finally {
-    await proxy.close();
-    await server.close();
-  }
+  await withProxy({}, (proxy) =>
+    withServer({}, async (server) => {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const client = createClient({ servers: proxy.url, signal, timeoutMs: 60_000 });
+      const starting = client.start();
+      controller.abort(new Error("mine"));
+      await assert.rejects(starting, /mine/);
+      assert.equal(client.status, "disconnected");
+      await assert.rejects(client.start(), /mine/);
+      assert.equal(getEventListeners(signal, "abort").length, 0);
+      await client.close();
+      const later = new AbortController();
+      const other = createClient({ servers: server.url, signal: later.signal });
+      await other.start({ signal: new AbortController().signal });
+      later.abort();
+      await other.connection.flush();
+      assert.equal(other.status, "connected");
+      await other.close();
+    }));
 });
 
 test("nobody is told another caller's reason, however close the calls are", async () => {
-  const proxy = await FaultProxy.start();
-  try {
+  await withProxy({}, async (proxy) => {
     const start = async (pauses: number) => {
       const client = createClient({ servers: proxy.url, timeoutMs: 300 });
       const one = new AbortController();
@@ -254,14 +225,11 @@ test("nobody is told another caller's reason, however close the calls are", asyn
       await client.close();
     };
     await Promise.all(Array.from({ length: 30 }, (_, pauses) => start(pauses)));
-  } finally {
-    await proxy.close();
-  }
+  });
 });
 
 test("close() in the event of a start ends the attempt that begins there", async () => {
-  const proxy = await FaultProxy.start();
-  try {
+  await withProxy({}, async (proxy) => {
     const client = createClient({ servers: proxy.url, timeoutMs: 20_000 });
     let closing: Promise<unknown> | undefined;
     client.onEvent((event) => {
@@ -270,7 +238,5 @@ test("close() in the event of a start ends the attempt that begins there", async
     await assert.rejects(client.start(), { code: "connection_closed" });
     await closing;
     assert.equal(proxy.connections, 0);
-  } finally {
-    await proxy.close();
-  }
+  });
 });

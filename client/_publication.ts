@@ -2,20 +2,14 @@ import { checkSize, concreteName, encodeValue } from "./_address.ts";
 import { hasTraceRoom, outgoingHeaders } from "./_outgoing_headers.ts";
 import { serverOf } from "./_stream_api.ts";
 import type { StreamAutoCreate } from "./auto_create.ts";
+import { CALL_KEYS, type CallBounds, callBounds, type CallOptions } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import { headerBytes, type MessageHeaders } from "./message_headers.ts";
 import type { NatsHeaders } from "./native.ts";
 import { type RetryPolicy, validateRetryPolicy } from "./retry_policy.ts";
 import { checkStreamName } from "./stream_name.ts";
 import type { BoundSubject } from "./subject.ts";
-import {
-  checkDurationMs,
-  checkInteger,
-  checkOptions,
-  checkSignal,
-  checkString,
-  describe,
-} from "./validate.ts";
+import { checkDurationMs, checkInteger, checkOptions, checkString, describe } from "./validate.ts";
 
 /** What must hold for a stream to take a message; else it refuses with `sequence_conflict`. */
 export interface PublishExpectations {
@@ -34,8 +28,11 @@ export interface PublishExpectations {
   readonly lastSubjectSequence?: number | undefined;
 }
 
-/** How one message is published, by a call or a publisher. */
-export interface StreamMessageOptions {
+/**
+ * How one message is published, by a call or a publisher. Each attempt has its `timeoutMs` for the
+ * ack; a message that is given up may be stored all the same.
+ */
+export interface StreamMessageOptions extends CallOptions {
   /**
    * Identity of the message: within the stream's duplicate window a second one of the same id is
    * dropped and acknowledged as a duplicate. Without whitespace at its ends, and without CR, LF and
@@ -53,10 +50,6 @@ export interface StreamMessageOptions {
    * @default as long as the stream keeps messages
    */
   readonly ttlMs?: number | undefined;
-  /** Milliseconds that one attempt waits for the ack. @default the client's request timeout, 5000 */
-  readonly timeoutMs?: number | undefined;
-  /** Gives up with the signal's reason when it aborts; the message may be stored all the same. */
-  readonly signal?: AbortSignal | undefined;
   /**
    * Tries again when no ack came in time, the connection is lost or JetStream is not available.
    * Only together with an `id`, without which a second attempt could store the message twice.
@@ -67,17 +60,18 @@ export interface StreamMessageOptions {
 
 /** The names of the options above. */
 export const MESSAGE_KEYS: readonly (keyof StreamMessageOptions)[] = [
+  ...CALL_KEYS,
   "id",
   "expect",
   "headers",
   "ttlMs",
-  "timeoutMs",
-  "signal",
   "retry",
 ];
 
 /** A message that is ready to be sent. */
 export interface Publication {
+  /** The bounds of one attempt, and of every look at the server for it. */
+  readonly bounds: CallBounds;
   /** The subject. */
   readonly name: string;
   readonly template: string;
@@ -87,8 +81,6 @@ export interface Publication {
   readonly bytes: number;
   readonly id: string | undefined;
   readonly stream: string | undefined;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
   readonly retry: RetryPolicy | undefined;
 }
 
@@ -142,10 +134,7 @@ export function checkPublication<T>(
     bytes: name.length + length,
     id: options?.id,
     stream: options?.expect?.stream,
-    timeoutMs: options?.timeoutMs === undefined
-      ? source.timeoutMs
-      : checkDurationMs(`${what}: timeoutMs`, options.timeoutMs, { min: 1 }),
-    signal: checkSignal(`${what}: signal`, options?.signal),
+    bounds: callBounds(what, options, source.timeoutMs),
     retry: retryOf(what, options) ?? (options?.id === undefined ? undefined : source.retry),
   };
 }

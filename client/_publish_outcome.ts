@@ -38,9 +38,9 @@ export async function explainSilence(
   publication: Publication,
   error: Error,
 ): Promise<Error> {
-  const { name, signal, timeoutMs } = publication;
+  const { name, bounds } = publication;
   try {
-    const found = await findStream(core, name, { signal, timeoutMs });
+    const found = await findStream(core, name, bounds);
     return found === undefined
       ? new JsflowError(
         "stream_not_found",
@@ -55,7 +55,7 @@ export async function explainSilence(
         { cause: error },
       );
   } catch (failure) {
-    signal?.throwIfAborted();
+    bounds.signal?.throwIfAborted();
     return failure as Error;
   }
 }
@@ -69,8 +69,7 @@ export async function findOwnMessage(
   core: ClientCore,
   publication: Publication,
 ): Promise<PubAck | undefined> {
-  const { name, id, signal, timeoutMs } = publication;
-  const bounds = { signal, timeoutMs };
+  const { name, id, bounds } = publication;
   const stream = publication.stream ?? (await findStream(core, name, bounds))?.name;
   if (stream === undefined || id === undefined) return undefined;
   const stored = await withStreamApi(
@@ -92,7 +91,7 @@ export function uncertain(publication: Publication, error: Error): Error {
   const { name, id } = publication;
   const code = isJsflowError(error) ? error.code : "nats";
   const why = isJsflowError(error, "timeout")
-    ? `no ack within ${publication.timeoutMs} ms`
+    ? `no ack within ${publication.bounds.timeoutMs} ms`
     : isAmbiguous(error)
     ? "the connection was lost before the ack came"
     : error.message;

@@ -1,8 +1,9 @@
 import type { Msg } from "@nats-io/nats-core";
-import { AckInbox } from "./_ack_inbox.ts";
+import { AnswerInbox } from "./_answer_inbox.ts";
 import { ensureCaptured, isCaptured } from "./_captured_subjects.ts";
 import { findOwnMessage, isAmbiguous, isTransient, uncertain } from "./_publish_outcome.ts";
 import { closedError, noAnswerError, noRoomError, tooManyError } from "./_publisher_errors.ts";
+import type { Publication } from "./_publication.ts";
 import type { Entry, PublisherStats } from "./_publisher_entry.ts";
 import { SilenceCheck } from "./_silence_check.ts";
 import { WaitingLine } from "./_waiting_line.ts";
@@ -42,7 +43,7 @@ export class PublisherEngine {
   readonly #line: WaitingLine;
   readonly #background = new Set<Promise<void>>();
   readonly #silence: SilenceCheck;
-  #inbox: AckInbox | undefined;
+  #inbox: AnswerInbox | undefined;
   #isLinked = true;
   /** Whether the first in line is being prepared, or the line moves up. */
   #isPumping = false;
@@ -105,7 +106,7 @@ export class PublisherEngine {
   }
 
   #watchSignal(entry: Entry): void {
-    const { signal } = entry.publication;
+    const { signal } = entry.publication.bounds;
     if (signal === undefined) return;
     const abort = () => this.#settle(entry, { error: signal.reason });
     signal.addEventListener("abort", abort, { once: true });
@@ -120,7 +121,7 @@ export class PublisherEngine {
   /** Whether a message can be sent this very moment. */
   #mayGo({ publication }: Entry): boolean {
     if (!this.#hasRoom(publication.bytes)) return false;
-    return this.#isCaptured(publication.name) && this.#canSend();
+    return this.#isCaptured(publication.name) && this.#canSend(publication);
   }
 
   #hasRoom(bytes: number): boolean {
@@ -133,10 +134,10 @@ export class PublisherEngine {
     return autoCreate === undefined || isCaptured(this.#core, name, autoCreate);
   }
 
-  #canSend(): boolean {
+  #canSend({ bounds }: Publication): boolean {
     if (!this.#isLinked) return false;
     try {
-      this.#core.check("publish");
+      this.#core.check("publish", bounds);
       return true;
     } catch {
       return false; // `ready` says why, or waits
@@ -151,7 +152,7 @@ export class PublisherEngine {
   }
 
   #transmit(entry: Entry): void {
-    const { name, payload, headers, timeoutMs } = entry.publication;
+    const { name, payload, headers, bounds } = entry.publication;
     try {
       this.#inbox ??= this.#openInbox();
       entry.token = this.#inbox.send(name, payload, headers);
@@ -159,12 +160,12 @@ export class PublisherEngine {
       return this.#fail(entry, translateError(error, `publish to ${name}`));
     }
     entry.state = "sent";
-    entry.deadline = performance.now() + timeoutMs;
+    entry.deadline = performance.now() + bounds.timeoutMs;
     this.#sent.set(entry.token, entry);
   }
 
-  #openInbox(): AckInbox {
-    return new AckInbox(this.#core.connection, {
+  #openInbox(): AnswerInbox {
+    return new AnswerInbox(this.#core.connection, {
       onAnswer: (token, answer) => this.#answered(token, answer),
       onLost: () => this.#lost(),
       onBack: () => this.#back(),
@@ -191,17 +192,18 @@ export class PublisherEngine {
   /** Waits for the connection, and for the stream of the first in line. */
   async #prepare(head: Entry): Promise<void> {
     const { autoCreate } = this.#options;
-    const { name, signal, bytes } = head.publication;
+    const { name, bytes } = head.publication;
     const timeoutMs = Math.max(1, head.deadline - performance.now());
+    const bounds = { ...head.publication.bounds, timeoutMs };
     try {
-      await this.#core.ready(`publish to ${name}`, { signal, timeoutMs, bytes });
+      await this.#core.ready(`publish to ${name}`, { ...bounds, bytes });
       if (autoCreate !== undefined && !isCaptured(this.#core, name, autoCreate)) {
-        await ensureCaptured(this.#core, name, { signal, timeoutMs, autoCreate });
+        await ensureCaptured(this.#core, name, { ...bounds, autoCreate });
       }
       this.#isPumping = false;
       if (this.#isLinked) this.#pump(); // else the news that it is back moves the line
     } catch (error) {
-      if (head.state === "queued") {
+      if (head.state === "waiting") {
         this.#line.take(head);
         this.#admit(head);
         this.#fail(head, error as Error);
@@ -246,7 +248,8 @@ export class PublisherEngine {
   /** A conflict after an attempt whose outcome nobody knows may be with that very attempt. */
   #lookForOwn(entry: Entry, conflict: unknown): void {
     entry.state = "checking";
-    const publication = { ...entry.publication, signal: undefined };
+    const bounds = { ...entry.publication.bounds, signal: undefined };
+    const publication = { ...entry.publication, bounds };
     this.#track(
       findOwnMessage(this.#core, publication).then((ack) => {
         if (entry.state !== "checking") return;
@@ -264,19 +267,19 @@ export class PublisherEngine {
     if (entry.state === "sent" && isAmbiguous(error)) entry.maybeStored = true;
     this.#sent.delete(entry.token);
     entry.failures++;
-    const { retry, timeoutMs } = entry.publication;
+    const { retry, bounds } = entry.publication;
     const delayMs = retry !== undefined && isTransient(error)
       ? retryDelayMs(retry, entry.failures, Math.random)
       : undefined;
     if (delayMs === undefined) return this.#settle(entry, { error: final(entry, error) });
     entry.state = "resting";
     entry.resendAt = performance.now() + delayMs;
-    entry.deadline = entry.resendAt + timeoutMs;
+    entry.deadline = entry.resendAt + bounds.timeoutMs;
   }
 
   #settle(entry: Entry, outcome: { readonly ack: PubAck } | { readonly error: unknown }): void {
     if (entry.state === "settled") return;
-    if (entry.state === "queued") this.#line.leave(entry);
+    if (entry.state === "waiting") this.#line.leave(entry);
     this.#sent.delete(entry.token);
     this.#entries.delete(entry);
     entry.state = "settled";
@@ -327,9 +330,13 @@ export class PublisherEngine {
 
   /** Sends the messages again that have rested enough, in their order. */
   #resend(now: number): void {
-    if (!this.#canSend()) return;
+    // Asked once for either kind of message: a no costs an error.
+    const canSend = new Map<boolean, boolean>();
     for (const entry of this.#entries) {
-      if (entry.state === "resting" && now >= entry.resendAt) this.#transmit(entry);
+      if (entry.state !== "resting" || now < entry.resendAt) continue;
+      const bypasses = entry.publication.bounds.bypassBreaker === true;
+      if (!canSend.has(bypasses)) canSend.set(bypasses, this.#canSend(entry.publication));
+      if (canSend.get(bypasses)) this.#transmit(entry);
     }
   }
 
@@ -354,12 +361,12 @@ export class PublisherEngine {
   }
 
   #expire(entry: Entry): void {
-    const { name, timeoutMs } = entry.publication;
+    const { name, bounds: { timeoutMs } } = entry.publication;
     const what = `publish to ${name}`;
     if (entry.state === "sent") this.#fail(entry, timeoutError(what, timeoutMs));
     else if (entry.state === "resting") {
       this.#fail(entry, new NotConnectedError(what, `there was none for ${timeoutMs} ms`));
-    } else if (entry.state === "queued") {
+    } else if (entry.state === "waiting") {
       this.#settle(entry, { error: noRoomError(name, timeoutMs) });
     }
   }

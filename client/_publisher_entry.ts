@@ -8,7 +8,7 @@ import type { PubAck } from "./pub_ack.ts";
  */
 export type EntryState =
   | "new"
-  | "queued"
+  | "waiting"
   | "admitted"
   | "sent"
   | "resting"
@@ -105,7 +105,7 @@ export function createEntry(
     state: "new",
     admitted: false,
     token: "",
-    deadline: performance.now() + publication.timeoutMs,
+    deadline: performance.now() + publication.bounds.timeoutMs,
     resendAt: 0,
     failures: 0,
     maybeStored: false,

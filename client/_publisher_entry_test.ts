@@ -13,8 +13,7 @@ function entries(count: number): Set<Entry> {
       bytes: 3,
       id: undefined,
       stream: undefined,
-      timeoutMs: 1_000,
-      signal: undefined,
+      bounds: { timeoutMs: 1_000 },
       retry: undefined,
     };
     const operation = silentTelemetry.begin("publish", { destination: publication.name });

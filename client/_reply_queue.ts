@@ -6,13 +6,13 @@ type Ending = { readonly error: Error | undefined };
 
 /** Replies that wait to be read, at most so many, and what ends them. */
 export class ReplyQueue {
-  readonly #maxPending: number;
+  readonly #maxWaiting: number;
   readonly #messages: NatsMessage[] = [];
   #ending: Ending | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(maxPending: number) {
-    this.#maxPending = maxPending;
+  constructor(maxWaiting: number) {
+    this.#maxWaiting = maxWaiting;
   }
 
   /** Whether it takes nothing more; what waits can be read all the same. */
@@ -23,7 +23,7 @@ export class ReplyQueue {
   /** Takes a reply; one too many ends the queue with an error, after those that wait. */
   push(message: NatsMessage): void {
     if (this.#ending !== undefined) return;
-    if (this.#messages.length >= this.#maxPending) return this.end(overflow(this.#maxPending));
+    if (this.#messages.length >= this.#maxWaiting) return this.end(overflow(this.#maxWaiting));
     this.#messages.push(message);
     this.#wake?.();
   }
@@ -55,10 +55,10 @@ export class ReplyQueue {
   }
 }
 
-function overflow(maxPending: number): JsflowError {
+function overflow(maxWaiting: number): JsflowError {
   return new JsflowError(
     "buffer_full",
-    `cannot keep more than ${maxPending} replies that nobody has read; read faster, or raise ` +
-      "maxPending",
+    `cannot keep more than ${maxWaiting} replies that nobody has read; read faster, or raise ` +
+      "maxWaiting",
   );
 }

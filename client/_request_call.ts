@@ -73,6 +73,7 @@ export class RequestCall<Req, Res> {
       this.#endpoint.reply,
       message.data,
     );
-    return { value, subject: message.subject, headers: readHeaders(message.headers), message };
+    const headers = readHeaders(message.headers);
+    return { value, subject: message.subject, headers, native: message };
   }
 }

@@ -1,4 +1,4 @@
-import { AckInbox } from "./_ack_inbox.ts";
+import { AnswerInbox } from "./_answer_inbox.ts";
 import { NotConnectedError } from "./connection_errors.ts";
 import type { Abandoned, ClientCore } from "./core.ts";
 import { JsflowError } from "./errors.ts";
@@ -37,7 +37,7 @@ export function openRequest(core: ClientCore, request: OpenRequest): () => void 
  * the connection is lost.
  */
 class RequestInbox {
-  readonly #inbox: AckInbox;
+  readonly #inbox: AnswerInbox;
   readonly #forget: () => void;
   readonly #open = new Map<string, OpenRequest>();
   #release: () => void = () => {};
@@ -47,7 +47,7 @@ class RequestInbox {
 
   constructor(core: ClientCore, forget: () => void) {
     this.#forget = forget;
-    this.#inbox = new AckInbox(core.connection, {
+    this.#inbox = new AnswerInbox(core.connection, {
       onAnswer: (token, message) => this.#answered(token, message),
       onLost: () => this.#failAll(lost),
       onBack: () => {},

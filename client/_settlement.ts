@@ -2,8 +2,9 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { backoffAt, type EffectiveConfig } from "./_consumer_config.ts";
 import type { ConsumerProgress } from "./_consumer_progress.ts";
 import { serverOf } from "./_stream_api.ts";
+import type { CallBounds } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
-import { timeoutError, withDeadline } from "./deadline.ts";
+import { isReason, timeoutError, withDeadline } from "./deadline.ts";
 import type { StreamDelivery } from "./delivery.ts";
 import { JsflowError } from "./errors.ts";
 import { translateError } from "./translate_error.ts";
@@ -48,7 +49,7 @@ export class SettlementDesk<M extends Settleable> {
     if (message.settlement !== undefined) return;
     if (this.#options.confirmAcks && this.effective.ackPolicy !== "none") {
       const { core } = this.#options;
-      void this.ackConfirmed(message, { signal: undefined, timeoutMs: core.requestTimeoutMs })
+      void this.ackConfirmed(message, { timeoutMs: core.requestTimeoutMs })
         .catch((error) => this.#options.onError(error, message));
       return;
     }
@@ -92,10 +93,7 @@ export class SettlementDesk<M extends Settleable> {
   }
 
   /** Acknowledges and waits for the server's word. */
-  async ackConfirmed(
-    message: M,
-    bounds: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
-  ): Promise<void> {
+  async ackConfirmed(message: M, bounds: CallBounds): Promise<void> {
     if (message.settlement === "lost") throw lostError(message.delivery, "acknowledge");
     if (message.settlement !== undefined) return await message.confirming;
     message.settlement = "ack";
@@ -136,10 +134,7 @@ export class SettlementDesk<M extends Settleable> {
     else progress.settled(streamSeq);
   }
 
-  async #confirm(
-    message: M,
-    bounds: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
-  ): Promise<void> {
+  async #confirm(message: M, bounds: CallBounds): Promise<void> {
     const { signal, timeoutMs } = bounds;
     const { delivery } = message;
     const what = `acknowledge message ${delivery.streamSeq} of ${delivery.stream}`;
@@ -150,7 +145,7 @@ export class SettlementDesk<M extends Settleable> {
         () => delivery.ackConfirmed(timeoutMs),
       );
     } catch (error) {
-      if (signal?.aborted && error === signal.reason) throw error;
+      if (isReason(error, signal)) throw error;
       throw translateError(error, what);
     }
     // Whatever the server confirmed, it was not this message.

@@ -1,46 +1,13 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import type { CallBounds } from "./call_options.ts";
 import { systemClock } from "./clock.ts";
 import type { ClientCore } from "./core.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
 import { type ServerCapabilities, serverCapabilities } from "./server_capabilities.ts";
 import { translateError } from "./translate_error.ts";
-import { checkDurationMs, checkOptions, checkSignal } from "./validate.ts";
-
-/** How long a call about streams waits. */
-export interface StreamCallOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's request timeout, 5000 */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** The bounds of a call, checked. */
-export interface CallBounds {
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
 
 /** Milliseconds between attempts while JetStream elects a leader or starts; then it gives up. */
 const UNAVAILABLE_DELAYS_MS: readonly number[] = [50, 150, 400, 800];
-
-/** Checks the options of a call about streams; `keys` are those beyond `signal` and `timeoutMs`. */
-export function checkCall<O extends StreamCallOptions>(
-  core: ClientCore,
-  what: string,
-  options: O | undefined,
-  keys: readonly (keyof O & string)[] = [],
-): CallBounds {
-  const given: StreamCallOptions = checkOptions<StreamCallOptions>(what, options, [
-    "signal",
-    "timeoutMs",
-    ...keys as readonly (keyof StreamCallOptions)[],
-  ]);
-  const { timeoutMs = core.requestTimeoutMs } = given;
-  return {
-    signal: checkSignal(`${what}: signal`, given.signal),
-    timeoutMs: checkDurationMs(`${what}: timeoutMs`, timeoutMs, { min: 1 }),
-  };
-}
 
 /**
  * Does something with the stream API that can be repeated without harm; while JetStream is on but
@@ -56,7 +23,7 @@ export function withStreamApi<T>(
     what,
     { ...bounds, jetstream: true, failOnDisconnect: true },
     async (signal) => {
-      await core.manager({ signal, timeoutMs: bounds.timeoutMs });
+      await core.manager({ ...bounds, signal });
       const manager = await jetstreamManager(core.connection, {
         apiPrefix: core.jetstream.apiPrefix,
         timeout: bounds.timeoutMs,

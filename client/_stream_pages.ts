@@ -1,5 +1,6 @@
 import { JetStreamApiError } from "@nats-io/jetstream";
-import { type CallBounds, withStreamApi } from "./_stream_api.ts";
+import { withStreamApi } from "./_stream_api.ts";
+import type { CallBounds } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import { JsflowError } from "./errors.ts";
 

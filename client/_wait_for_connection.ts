@@ -1,4 +1,5 @@
 import type { Core } from "./_client_core.ts";
+import type { CallBounds } from "./call_options.ts";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import { withDeadline } from "./deadline.ts";
 import { JsflowError } from "./errors.ts";
@@ -6,7 +7,7 @@ import { JsflowError } from "./errors.ts";
 /** Resolves when the core is connected, rejects when it never will be again. */
 export async function awaitConnection(
   core: Core,
-  options: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
+  options: CallBounds,
 ): Promise<void> {
   const { signal, timeoutMs } = options;
   const onTimeout = () =>

@@ -30,7 +30,7 @@ export class WaitingLine {
     this.#queue.push(entry);
     this.#size++;
     this.#bytes = bytes;
-    entry.state = "queued";
+    entry.state = "waiting";
     return true;
   }
 

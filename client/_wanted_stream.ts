@@ -9,6 +9,7 @@ import {
   checkDurationMs,
   checkInteger,
   checkObject,
+  checkOneOf,
   checkOptions,
   checkString,
   describe,
@@ -37,11 +38,8 @@ const limit: Check = (name, value) =>
   value === Infinity ? value : checkInteger(name, value, { min: 1 });
 const age: Check = (name, value) =>
   checkDurationMs(name, value, { min: MIN_AGE_MS, max: MAX_AGE_MS });
-const choice = (choices: readonly string[]): Check => (name, value) => {
-  if (choices.includes(value as string)) return value;
-  const list = choices.map((text) => JSON.stringify(text)).join(" or ");
-  throw new TypeError(`${name} must be ${list}, got ${describe(value)}`);
-};
+const choice = (choices: readonly string[]): Check => (name, value) =>
+  checkOneOf(name, value, choices);
 
 const CHECKS: Readonly<Record<string, Check>> = {
   name: checkStreamName,

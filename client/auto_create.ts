@@ -1,13 +1,14 @@
 import { checkStreamConfig } from "./_wanted_stream.ts";
-import { apiCodeOf, type CallBounds, checkCall, type StreamCallOptions } from "./_stream_api.ts";
+import { apiCodeOf } from "./_stream_api.ts";
+import { type CallBounds, type CallOptions, checkCall } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import { timeoutError, withDeadline } from "./deadline.ts";
 import { ensureStream } from "./ensure_stream.ts";
-import { isJsflowError, JsflowError } from "./errors.ts";
+import { JsflowError } from "./errors.ts";
 import type { StreamConfig, StreamRetention, StreamStorage } from "./stream_config.ts";
 import type { StreamInfo } from "./stream_info.ts";
 import { checkStreamName } from "./stream_name.ts";
-import { findStream, listStreamNames, streamInfo } from "./streams.ts";
+import { findStream, listStreamNames, tryStreamInfo } from "./streams.ts";
 import { checkSubjectFilter, filterCovers, type SubjectFilter } from "./subject_filter.ts";
 import { checkObject, checkOptions, describe } from "./validate.ts";
 
@@ -73,14 +74,15 @@ export async function ensureStreamFor(
   core: ClientCore,
   filter: SubjectFilter,
   options?: true | StreamAutoCreate,
-  call?: StreamCallOptions,
+  call?: CallOptions,
 ): Promise<StreamInfo> {
   const plan = autoCreateConfig("autoCreate", filter, options);
-  const { signal, timeoutMs } = checkCall(core, "autoCreate", call);
+  const bounds = checkCall(core, "autoCreate", call);
+  const { signal, timeoutMs } = bounds;
   const onTimeout = () => timeoutError(`create a stream for ${plan.filter}`, timeoutMs);
   return await withDeadline(
     { signal, timeoutMs, onTimeout },
-    (signal) => ensureCapturing(core, plan, { signal, timeoutMs }),
+    (signal) => ensureCapturing(core, plan, { ...bounds, signal }),
   );
 }
 
@@ -174,7 +176,7 @@ async function ensureCapturing(
 ): Promise<StreamInfo> {
   const found = await findCapturing(core, plan, bounds);
   if (found !== undefined) return found;
-  const existing = await existingOf(core, plan.config.name, bounds);
+  const existing = await tryStreamInfo(core, plan.config.name, bounds);
   if (existing !== undefined) return requireCapturing(plan, existing);
   try {
     // One that was created in between is checked again: it may be of somebody else.
@@ -200,19 +202,6 @@ async function findCapturing(
     `cannot create stream ${plan.config.name} for ${plan.filter}: stream ${found.name} captures ` +
       "it already; leave out the name, or delete that stream",
   );
-}
-
-async function existingOf(
-  core: ClientCore,
-  name: string,
-  bounds: CallBounds,
-): Promise<StreamInfo | undefined> {
-  try {
-    return await streamInfo(core, name, bounds);
-  } catch (error) {
-    if (isJsflowError(error, "stream_not_found")) return undefined;
-    throw error;
-  }
 }
 
 /** A stream of the right name need not be the right one. */

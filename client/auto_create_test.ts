@@ -1,28 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
 import { autoCreateConfig, ensureStreamFor, type StreamAutoCreate } from "./auto_create.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import { type ClientCore, coreOf } from "./core.ts";
 import { json } from "./json.ts";
 import { createStreams } from "./streams.ts";
 import { subject } from "./subject.ts";
-
-async function withCore(use: (core: ClientCore, nats: TestNats) => Promise<void>): Promise<void> {
-  const nats = await startTestNats();
-  try {
-    await use(coreOf(nats.client), nats);
-  } finally {
-    await nats.close();
-  }
-}
-
-const drift = (...parts: string[]) => (error: Error & { code?: string }): boolean => {
-  assert.equal(error.code, "config_drift", error.message);
-  for (const part of parts) assert.ok(error.message.includes(part), error.message);
-  return true;
-};
+import { failure } from "./testdata/failure.ts";
+import { withCore, withCores } from "./testdata/nats_ground.ts";
 
 test("the stream is named after the first token and has that token as well", async () => {
   await withCore(async (core, nats) => {
@@ -69,7 +52,7 @@ test("a stream that captures the subject is used, whatever its name and settings
     assert.equal((await ensureStreamFor(core, "orders.created", { maxAgeMs: 1_000 })).name, "ALL");
     await assert.rejects(
       ensureStreamFor(core, "orders.created", { stream: "OWN" }),
-      drift("stream OWN", "stream ALL captures"),
+      failure("config_drift", "stream OWN", "stream ALL captures"),
     );
   });
 });
@@ -79,7 +62,7 @@ test("a stream of the name that does not capture the subject is never used", asy
     await nats.createStream({ name: "ORDERS", subjects: ["other"] });
     await assert.rejects(
       ensureStreamFor(core, "orders.created"),
-      drift("stream ORDERS for orders.created", "captures other"),
+      failure("config_drift", "stream ORDERS for orders.created", "captures other"),
     );
     assert.deepEqual((await nats.stream("ORDERS")).config.subjects, ["other"]);
   });
@@ -90,28 +73,20 @@ test("a stream that captures a part of it is an error that names it", async () =
     await nats.createStream({ name: "PART", subjects: ["orders.eu"] });
     await assert.rejects(
       ensureStreamFor(core, "orders.us"),
-      drift("cannot create stream ORDERS", "orders, orders.>", "PART"),
+      failure("config_drift", "cannot create stream ORDERS", "orders, orders.>", "PART"),
     );
-    await assert.rejects(ensureStreamFor(core, "orders.*"), drift("PART"));
+    await assert.rejects(ensureStreamFor(core, "orders.*"), failure("config_drift", "PART"));
     await ensureStreamFor(core, "orders.us", { subjects: ["orders.us"] });
   });
 });
 
 test("callers that race get the same stream", async () => {
-  const nats = await startTestNats();
-  const clients: Client[] = [];
-  try {
-    for (let n = 0; n < 20; n++) clients.push(await connect(nats.server.connectOptions));
+  await withCores(20, async (cores) => {
     for (let round = 0; round < 20; round++) {
-      const infos = await Promise.all(
-        clients.map((client) => ensureStreamFor(coreOf(client), `r${round}.x`)),
-      );
+      const infos = await Promise.all(cores.map((core) => ensureStreamFor(core, `r${round}.x`)));
       assert.deepEqual(new Set(infos.map(({ name }) => name)), new Set([`R${round}`]));
     }
-  } finally {
-    await Promise.all(clients.map((client) => client.close()));
-    await nats.close();
-  }
+  });
 });
 
 test("a plan needs no server", () => {

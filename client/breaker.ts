@@ -17,7 +17,8 @@ export interface Failure {
  * error that a server answers (a missing stream, a conflict, no responders) shows that both
  * work, and counts as a success. Wrong arguments, data that does not decode, aborted calls and
  * time-outs of other services count as neither. A connection that comes back closes a breaker that
- * the connection had opened, and lets a probe through at once when JetStream had.
+ * the connection had opened, and lets a probe through at once when JetStream had. A call with
+ * `bypassBreaker` is never refused; its outcome counts, but a success of it closes no open breaker.
  *
  * It is no part of `Client.status`: without a connection calls fail with `NotConnectedError`
  * whatever the breaker says, and with `CircuitOpenError` only when there is a connection.

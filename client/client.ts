@@ -1,4 +1,5 @@
 import type { Breaker } from "./breaker.ts";
+import type { CallOptions, WaitBounds } from "./call_options.ts";
 import type { ClientEvent, ClientEvents } from "./client_event.ts";
 import type { ConnectionStatus } from "./connection_status.ts";
 import type { Abandoned } from "./core.ts";
@@ -10,38 +11,6 @@ import type { StreamMessaging } from "./stream_messaging.ts";
 import type { ServerCapabilities } from "./server_capabilities.ts";
 
 export type { ConnectionStatus } from "./connection_status.ts";
-
-/** How long {@link Client.manager} waits. */
-export interface ManagerOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's requestTimeoutMs */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** How long {@link Client.start} may take. */
-export interface ClientStartOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's timeoutMs */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** How long {@link Client.waitForConnection} waits. */
-export interface ConnectionWaitOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's timeoutMs */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** How long {@link Client.health} asks. */
-export interface HealthCheckOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** How long the server may take to answer, in milliseconds. @default the requestTimeoutMs */
-  readonly timeoutMs?: number | undefined;
-}
 
 /** How {@link Client.close} ends what is under way. */
 export interface ClientCloseOptions {
@@ -111,13 +80,13 @@ export interface Client extends AsyncDisposable, Messaging, StreamMessaging {
    * Connects.
    *
    * Calls at the same time share one attempt, which the first one's options bound, and each has its
-   * own signal. Does nothing when the client is started already. After a failure it may be called
-   * again.
+   * own signal. Without a `timeoutMs` of its own it takes as long as the client's `timeoutMs` says.
+   * Does nothing when the client is started already. After a failure it may be called again.
    *
    * @throws {JsflowError} as `connect`; `connection_closed` when the client is closed: make another.
    * @throws the signal's reason when it aborts.
    */
-  start(options?: ClientStartOptions): Promise<void>;
+  start(options?: WaitBounds): Promise<void>;
   /** The same as {@link close}, under the name that containers look for. */
   stop(options?: ClientCloseOptions): Promise<CloseReport>;
   /**
@@ -131,23 +100,25 @@ export interface Client extends AsyncDisposable, Messaging, StreamMessaging {
    * `connection_closed`.
    * @throws the signal's reason when it aborts.
    */
-  manager(options?: ManagerOptions): Promise<JetStreamManager>;
+  manager(options?: CallOptions): Promise<JetStreamManager>;
   /**
    * Asks the server and JetStream how they are, whatever the breaker says.
    *
-   * An unhealthy server is an answer and no error: `ok` is false.
+   * An unhealthy server is an answer and no error: `ok` is false. So is one that does not answer
+   * within `timeoutMs`.
    *
    * @throws the signal's reason when it aborts.
    */
-  health(options?: HealthCheckOptions): Promise<Health>;
+  health(options?: WaitBounds): Promise<Health>;
   /**
-   * Resolves as soon as the client is connected; at once when it is. Does not start it.
+   * Resolves as soon as the client is connected; at once when it is. Does not start it. Without a
+   * `timeoutMs` of its own it waits as long as the client's `timeoutMs` says.
    *
    * @throws {ConnectionTimeoutError} when it took too long.
    * @throws {JsflowError} `connection_closed` when the client is, or gets, closed.
    * @throws the signal's reason when it aborts.
    */
-  waitForConnection(options?: ConnectionWaitOptions): Promise<void>;
+  waitForConnection(options?: WaitBounds): Promise<void>;
   /**
    * Calls a function at each event; returns the function that ends that.
    *

@@ -2,37 +2,12 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { connect as connectNative } from "@nats-io/transport-node";
 import { test } from "node:test";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
-import { connect } from "./connect.ts";
-import type { ConnectOptions } from "./connect_options.ts";
 import { type Abandoned, coreOf, type Resource } from "./core.ts";
 import { fromConnection } from "./from_connection.ts";
-
-async function withServer(use: (server: NatsServer) => Promise<void>): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    await use(server);
-  } finally {
-    await server.close();
-  }
-}
-
-async function withClient(
-  use: (client: Client, server: NatsServer) => Promise<void>,
-  options: ConnectOptions = {},
-): Promise<void> {
-  await withServer(async (server) => {
-    const client = await connect({ servers: server.url, ...options });
-    try {
-      await use(client, server);
-    } finally {
-      await client.close({ graceMs: 0 });
-    }
-  });
-}
+import { withClientCore } from "./testdata/core_ground.ts";
+import { untilLost, withClient, withServer } from "./testdata/server_ground.ts";
 
 /** Work that ends when it is told to, and notes what happens to it. */
 class Work implements Resource {
@@ -71,7 +46,7 @@ class Work implements Resource {
 }
 
 test("all resources stop, then drain together, then the connection goes", async () => {
-  await withClient(async (client) => {
+  await withClientCore({}, async ({ client }) => {
     const log: string[] = [];
     const works = ["a", "b"].map((name) => new Work(name, log));
     for (const work of works) coreOf(client).own(work);
@@ -91,9 +66,8 @@ test("all resources stop, then drain together, then the connection goes", async 
 });
 
 test("what a handler sends while it finishes still goes out; nothing does afterwards", async () => {
-  await withClient(async (client, server) => {
-    const receiver = await connect({ servers: server.url });
-    try {
+  await withClientCore({}, async ({ client, server }) => {
+    await withClient({ servers: server.url }, async (receiver) => {
       const received: string[] = [];
       receiver.connection.subscribe("x", {
         callback: (_, msg) => void received.push(msg.string()),
@@ -119,14 +93,12 @@ test("what a handler sends while it finishes still goes out; nothing does afterw
         await assert.rejects(call(), { code: "connection_closed" });
       }
       assert.throws(() => core.check("publish"), { code: "connection_closed" });
-    } finally {
-      await receiver.close();
-    }
+    });
   });
 });
 
 test("at the deadline handlers are aborted, and what was abandoned is reported to all", async () => {
-  await withClient(async (client) => {
+  await withClientCore({}, async ({ client }) => {
     const log: string[] = [];
     coreOf(client).own(new Work("a", log, [{ what: "subscription x", count: 2 }]));
     coreOf(client).own({ stop: () => {}, drain: () => Promise.reject(new Error("broken")) });
@@ -142,7 +114,7 @@ test("at the deadline handlers are aborted, and what was abandoned is reported t
 });
 
 test("a resource that never ends does not keep the client open", async () => {
-  await withClient(async (client) => {
+  await withClientCore({}, async ({ client }) => {
     coreOf(client).own({ stop: () => {}, drain: () => new Promise(() => {}) });
     const { abandoned } = await client.close({ graceMs: 0 });
     assert.deepEqual(abandoned, [{ what: "work that did not end when it was aborted", count: 1 }]);
@@ -151,7 +123,7 @@ test("a resource that never ends does not keep the client open", async () => {
 });
 
 test("the signal ends the grace at once, and leaves no listener", async () => {
-  await withClient(async (client) => {
+  await withClientCore({}, async ({ client }) => {
     const log: string[] = [];
     coreOf(client).own(new Work("a", log));
     const controller = new AbortController();
@@ -164,7 +136,7 @@ test("the signal ends the grace at once, and leaves no listener", async () => {
 });
 
 test("the events of a close: draining, closed, the end", async () => {
-  await withClient(async (client) => {
+  await withClientCore({}, async ({ client }) => {
     const events = client.events();
     const types: unknown[] = [];
     const reading = (async () => {
@@ -184,14 +156,14 @@ test("the events of a close: draining, closed, the end", async () => {
 
 test("reconnecting given up: closed with the cause, resources stopped, waiters told", async () => {
   const options = { reconnect: { attempts: 2, initialMs: 500, maxMs: 500 }, offline: {} };
-  await withClient(async (client, server) => {
+  await withClientCore(options, async ({ client, server }) => {
     const log: string[] = [];
     const events: ClientEvent[] = [];
     client.onEvent((event) => events.push(event));
     const work = new Work("a", log);
     coreOf(client).own(work);
     await server.kill();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await untilLost(client);
     const waiter = coreOf(client).ready("publish", { timeoutMs: 20_000 });
     await assert.rejects(waiter, { code: "connection_closed" });
     assert.equal(client.status, "closed");
@@ -202,11 +174,11 @@ test("reconnecting given up: closed with the cause, resources stopped, waiters t
     assert.deepEqual(log, ["a stopped", "a drains", "a aborted"]);
     assert.deepEqual(await client.close(), { abandoned: [] });
     assert.equal(events.at(-1), last);
-  }, options);
+  });
 });
 
 test("a borrowed connection is flushed and stays; its client tells why it is closed", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     const connection = await connectNative({ servers: server.url });
     const client = await fromConnection(connection);
     const other = await fromConnection(connection);
@@ -223,7 +195,7 @@ test("a borrowed connection is flushed and stays; its client tells why it is clo
 });
 
 test("a connection that ends by itself takes the handlers along, and close tells what was left", async () => {
-  await withClient(async (client, server) => {
+  await withClientCore({ reconnect: false }, async ({ client, server }) => {
     const log: string[] = [];
     const left = [{ what: "subscription x", count: 2 }];
     coreOf(client).own(new Work("a", log, left));
@@ -232,5 +204,5 @@ test("a connection that ends by itself takes the handlers along, and close tells
     assert.equal(client.status, "closed");
     assert.deepEqual(await client.close(), { abandoned: left });
     assert.deepEqual(log, ["a stopped", "a drains", "a aborted"]);
-  }, { reconnect: false });
+  });
 });

@@ -1,7 +1,7 @@
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import type { Codec } from "./codec.ts";
 import { JsflowError } from "./errors.ts";
-import { checkCodec, checkInteger, checkOptions, describe } from "./validate.ts";
+import { checkCodec, checkInteger, checkOneOf, checkOptions } from "./validate.ts";
 
 /** How payloads are compressed; both are read whatever is chosen for writing. */
 export type CompressionAlgorithm = "gzip" | "deflate";
@@ -68,11 +68,7 @@ function parseOptions(options: CompressedOptions | undefined): Settings {
   const known = checkOptions("compressed", options, ["algorithm", "thresholdBytes", "maxBytes"]);
   const { algorithm = "gzip", thresholdBytes = DEFAULT_THRESHOLD_BYTES } = known;
   const { maxBytes = DEFAULT_MAX_BYTES } = known;
-  if (algorithm !== "gzip" && algorithm !== "deflate") {
-    throw new TypeError(
-      `compressed: algorithm must be "gzip" or "deflate", got ${describe(algorithm)}`,
-    );
-  }
+  checkOneOf("compressed: algorithm", algorithm, ["gzip", "deflate"]);
   checkInteger("compressed: thresholdBytes", thresholdBytes);
   checkInteger("compressed: maxBytes", maxBytes, { min: 1, max: LARGEST_BYTES });
   return { algorithm, thresholdBytes, maxBytes };

@@ -3,15 +3,12 @@ import { getEventListeners, once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { NatsServer } from "../testing/nats_server.ts";
 import { createTestCertificates } from "../testing/test_certificates.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { isJsflowError, type JsflowErrorCode } from "./errors.ts";
-
-type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
+import { connectionsOf, untilLost, withClient, withServer } from "./testdata/server_ground.ts";
 
 /** A TCP peer that is no NATS server. */
 interface Peer {
@@ -196,44 +193,17 @@ test("no error shows a secret", async () => {
   }
 });
 
-async function withServer(
-  options: NatsServerOptions,
-  use: (server: NatsServer) => Promise<void>,
-): Promise<void> {
-  const server = await NatsServer.start(options);
-  try {
-    await use(server);
-  } finally {
-    await server.close();
-  }
-}
-
-async function withClient(options: ConnectOptions, use: (client: Client) => Promise<void>) {
-  const client = await connect(options);
-  try {
-    await use(client);
-  } finally {
-    await client.close();
-  }
-}
-
-/** The connections that the server knows. */
-async function connections(server: NatsServer): Promise<{ name?: string }[]> {
-  const response = await fetch(`${server.monitorUrl}/connz`);
-  return (await response.json() as { connections: { name?: string }[] }).connections;
-}
-
 test("connects, and tells what it is connected to", async () => {
   await withServer({ config: { max_payload: 65_536 } }, async (server) => {
     await withClient({ servers: server.url, name: "billing" }, async (client) => {
       assert.equal(client.status, "connected");
       assert.equal(client.server.version, server.version);
       assert.equal(client.maxPayloadBytes, 65_536);
-      assert.deepEqual((await connections(server)).map(({ name }) => name), ["billing"]);
+      assert.deepEqual((await connectionsOf(server)).map(({ name }) => name), ["billing"]);
     });
-    await waitUntil(async () => (await connections(server)).length === 0, { what: "it is gone" });
+    await waitUntil(async () => (await connectionsOf(server)).length === 0, { what: "it is gone" });
     await withClient({ servers: server.url }, async () => {
-      assert.match((await connections(server))[0]?.name ?? "", /^jsflow/);
+      assert.match((await connectionsOf(server))[0]?.name ?? "", /^jsflow/);
     });
   });
 });
@@ -277,7 +247,9 @@ test("user and password: right, wrong, missing, in the address", async () => {
         return true;
       });
     }
-    await waitUntil(async () => (await connections(server)).length === 0, { what: "none is left" });
+    await waitUntil(async () => (await connectionsOf(server)).length === 0, {
+      what: "none is left",
+    });
   });
 });
 
@@ -334,7 +306,7 @@ test("a lost connection comes back", async () => {
   await withServer({}, async (server) => {
     await withClient({ servers: server.url }, async (client) => {
       await server.kill();
-      await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+      await untilLost(client);
       await server.restart();
       await waitUntil(() => client.status === "connected", { what: "it is back" });
       await client.connection.flush();
@@ -365,7 +337,7 @@ test("closing while a silent peer is dialled leaves no socket behind", async () 
   await withServer({}, async (server) => {
     await withClient({ servers: server.url }, async (client) => {
       await server.kill();
-      await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+      await untilLost(client);
       const silent = await listen(() => {}, server.port);
       try {
         await waitUntil(() => silent.sockets.size === 1, { what: "the peer is dialled" });

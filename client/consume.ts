@@ -1,3 +1,4 @@
+import { type Handled, splitHandler } from "./_address.ts";
 import { RunningConsumption } from "./_consumer_consumption.ts";
 import { type ConsumerSettings, parseConsumeOptions } from "./_consumer_settings.ts";
 import {
@@ -11,30 +12,15 @@ import { consumersOf } from "./consumer_registry.ts";
 import type { Consumption } from "./consumption.ts";
 import type { ClientCore } from "./core.ts";
 import type { Subject } from "./subject.ts";
-import { checkFunction } from "./validate.ts";
 
 /** As `StreamMessaging.consume` says. */
-export function consume<T, K extends string>(
-  core: ClientCore,
-  subject: Subject<T, K>,
-  handler: ConsumeHandler<T, K>,
-): Promise<Consumption>;
-export function consume<T, K extends string>(
-  core: ClientCore,
-  subject: Subject<T, K>,
-  options: ConsumeOptions<T, K> | undefined,
-  handler: ConsumeHandler<T, K>,
-): Promise<Consumption>;
 export async function consume<T, K extends string>(
   core: ClientCore,
   subject: Subject<T, K>,
-  ...rest:
-    | [ConsumeHandler<T, K>]
-    | [ConsumeOptions<T, K> | undefined, ConsumeHandler<T, K>]
+  ...given: Handled<ConsumeOptions<T, K>, ConsumeHandler<T, K>>
 ): Promise<Consumption> {
-  const [options, handler] = rest.length === 1 ? [undefined, rest[0]] : rest;
+  const [options, handler] = splitHandler("consume", given);
   const settings = parseConsumeOptions(subject, options);
-  checkFunction<ConsumeHandler<T, K>>("consume: handler", handler);
   settings.signal?.throwIfAborted();
   const consumer = settings.name ?? uniqueConsumerName();
   const found = await openConsumer(core, settings as never, consumer);
@@ -43,7 +29,8 @@ export async function consume<T, K extends string>(
     return start(core, settings, found, handler);
   } catch (error) {
     if (settings.name === undefined) {
-      await discardConsumer(core, { stream: found.stream, consumer });
+      const { bypassBreaker } = settings;
+      await discardConsumer(core, { stream: found.stream, consumer, bypassBreaker });
     }
     throw error;
   }

@@ -1,5 +1,6 @@
 import type { StreamAutoCreate } from "./auto_create.ts";
 import type { ConsumerEvent } from "./client_event.ts";
+import type { OnDrift } from "./ensure_stream.ts";
 import type { StreamMessage } from "./stream_message.ts";
 import type { SubjectFilter } from "./subject_filter.ts";
 
@@ -66,7 +67,10 @@ export interface ConsumeOptions<T, K extends string = never> {
    * the stream, and the consumer never delivers it again. @default -1
    */
   readonly maxDeliver?: number | undefined;
-  /** Milliseconds until a message that nobody has settled is delivered again. @default 30_000 */
+  /**
+   * Milliseconds until a message that nobody has settled is delivered again.
+   * @default {@link DEFAULT_ACK_WAIT_MS}, 30 seconds
+   */
   readonly ackWaitMs?: number | undefined;
   /**
    * Milliseconds before the second delivery, the third and so on; the last one repeats. In place of
@@ -78,23 +82,29 @@ export interface ConsumeOptions<T, K extends string = never> {
   readonly maxAckPending?: number | undefined;
   /**
    * Milliseconds without anybody pulling until the server deletes the consumer.
-   * @default 30_000 without a name; never with one
+   * @default {@link DEFAULT_INACTIVE_THRESHOLD_MS}, 30 seconds, without a name; never with one
    */
   readonly inactiveThresholdMs?: number | undefined;
   /** Copies of the consumer's state. @default as many as its stream has; 1 without a name */
   readonly replicas?: number | undefined;
   /** Whether the consumer's state is in memory alone. @default false */
   readonly memory?: boolean | undefined;
-  /** Most messages held here, in handlers and waiting for one. @default 100, or `concurrency` */
+  /**
+   * Most messages held here, in flight and waiting.
+   * @default {@link DEFAULT_CONSUME_MAX_MESSAGES}, 100, or `concurrency` when that is more
+   */
   readonly maxMessages?: number | undefined;
   /** Most bytes of payload held here; a larger message is an error. @default no bound */
   readonly maxBytes?: number | undefined;
-  /** How many handlers run at a time; with 1 messages are handled in order. @default 1 */
+  /**
+   * How many handlers run at a time; with 1 messages are handled in order.
+   * @default {@link DEFAULT_CONCURRENCY}, 1
+   */
   readonly concurrency?: number | undefined;
   /**
    * Milliseconds for handling one message, from the handler's start or from its last
    * `message.heartbeat()`. Then `message.signal` aborts and the message is delivered again as after
-   * an error. @default 30_000
+   * an error. @default {@link DEFAULT_HANDLER_TIMEOUT_MS}, 30 seconds
    */
   readonly timeoutMs?: number | undefined;
   /**
@@ -104,9 +114,15 @@ export interface ConsumeOptions<T, K extends string = never> {
   readonly heartbeatMs?: number | false | undefined;
   /** How a message is settled whose handler returned without doing so. @default "ack" */
   readonly settle?: DefaultSettlement | undefined;
-  /** Milliseconds until the next delivery after a handler failed. @default 30_000 */
+  /**
+   * Milliseconds until the next delivery after a handler failed.
+   * @default {@link DEFAULT_ERROR_DELAY_MS}, 30 seconds
+   */
   readonly errorDelayMs?: number | undefined;
-  /** Milliseconds until the next delivery after a handler was aborted. @default 5_000 */
+  /**
+   * Milliseconds until the next delivery after a handler was aborted.
+   * @default {@link DEFAULT_CANCEL_DELAY_MS}, 5 seconds
+   */
   readonly cancelDelayMs?: number | undefined;
   /** How a message is settled whose payload does not decode. @default "term" */
   readonly onUndecodable?: "ack" | "nak" | "term" | undefined;
@@ -121,7 +137,7 @@ export interface ConsumeOptions<T, K extends string = never> {
    * What to do when a consumer of this name exists and differs in an option given here.
    * @default "fail", with error `config_drift`
    */
-  readonly onDrift?: "fail" | "ignore" | "update" | undefined;
+  readonly onDrift?: OnDrift | undefined;
   /**
    * What to do when the consumer was deleted.
    *
@@ -139,11 +155,16 @@ export interface ConsumeOptions<T, K extends string = never> {
   readonly onGone?: OnConsumerGone | undefined;
   /**
    * Milliseconds between heartbeats of the server while nothing is to be delivered; after two that
-   * are missed the consumer is looked after. @default 500
+   * are missed the consumer is looked after. @default {@link DEFAULT_PULL_HEARTBEAT_MS}, 500
    */
   readonly pullHeartbeatMs?: number | undefined;
   /** Ends the consumption as `stop()` does, also while it is being set up. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Sets the consumer up, and looks after it, even while the breaker is open; how that ends still
+   * counts. @default false
+   */
+  readonly bypassBreaker?: boolean | undefined;
   /**
    * Told of every handler that failed, every payload that did not decode, every settlement that
    * could not be sent, and what stands in the way of consuming. @default it is logged
@@ -153,17 +174,15 @@ export interface ConsumeOptions<T, K extends string = never> {
   readonly onRecovery?: ((event: ConsumerEvent) => void) | undefined;
 }
 
-/** How long a message may stay unsettled, in milliseconds. */
+/** How long a consumed message may stay unsettled, in milliseconds. */
 export const DEFAULT_ACK_WAIT_MS: number = 30_000;
 /** Life of a consumer without a name while nobody pulls, in milliseconds. */
 export const DEFAULT_INACTIVE_THRESHOLD_MS: number = 30_000;
-/** Messages held in a process. */
-export const DEFAULT_MAX_MESSAGES: number = 100;
-/** Time for one message, in milliseconds. */
-export const DEFAULT_MESSAGE_TIMEOUT_MS: number = 30_000;
+/** Messages that a consumption holds in its process. */
+export const DEFAULT_CONSUME_MAX_MESSAGES: number = 100;
 /** Pause before the next delivery when a handler failed, in milliseconds. */
 export const DEFAULT_ERROR_DELAY_MS: number = 30_000;
 /** Pause before the next delivery when a handler was aborted, in milliseconds. */
 export const DEFAULT_CANCEL_DELAY_MS: number = 5_000;
-/** Time between heartbeats of the server, in milliseconds. */
+/** Time between heartbeats of the server to a consumption, in milliseconds. */
 export const DEFAULT_PULL_HEARTBEAT_MS: number = 500;

@@ -3,20 +3,20 @@ import { getEventListeners } from "node:events";
 import process from "node:process";
 import { test } from "node:test";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
 import { connect } from "./connect.ts";
 import { consume } from "./consume.ts";
 import type { ConsumeHandler, ConsumeOptions } from "./consume_options.ts";
 import { consumersOf } from "./consumer_registry.ts";
 import type { Consumption } from "./consumption.ts";
-import { type ClientCore, coreOf } from "./core.ts";
+import { coreOf } from "./core.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
 import { json } from "./json.ts";
 import { PermanentError } from "./permanent_error.ts";
 import type { StreamMessage } from "./stream_message.ts";
 import { type Subject, subject } from "./subject.ts";
+import { settled } from "./testdata/consume_ground.ts";
+import { type Connected, withConnected } from "./testdata/server_ground.ts";
 
 interface Order {
   readonly n: number;
@@ -25,10 +25,7 @@ interface Order {
 const Orders: Subject<Order, "region"> = subject("orders.{region}", json<Order>());
 const STREAM = "ORDERS";
 
-interface Ground {
-  readonly server: NatsServer;
-  readonly client: Client;
-  readonly core: ClientCore;
+interface Ground extends Connected {
   readonly manager: JetStreamManager;
   publish(count: number, region?: string): Promise<void>;
   info(name: string): Promise<ConsumerInfo>;
@@ -42,23 +39,12 @@ interface Collected {
   sees(...expected: number[]): Promise<void>;
 }
 
-/** One server for all tests that break nothing; each test has its own stream's content. */
 async function withGround(use: (ground: Ground) => Promise<void>): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url });
-    try {
-      await use(await prepare(server, client));
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
+  await withConnected({}, async (connected) => await use(await prepare(connected)));
 }
 
-async function prepare(server: NatsServer, client: Client): Promise<Ground> {
-  const core = coreOf(client);
+async function prepare(connected: Connected): Promise<Ground> {
+  const { client, core } = connected;
   const manager = await client.manager();
   await manager.streams.add({ name: STREAM, subjects: ["orders.*"] });
   let last = 0;
@@ -78,15 +64,7 @@ async function prepare(server: NatsServer, client: Client): Promise<Ground> {
     };
     return { consumption, seen, sees };
   };
-  return { server, client, core, manager, publish, info, collect };
-}
-
-/** Waits until nothing is open at the server. */
-async function settled(ground: Ground, name: string): Promise<ConsumerInfo> {
-  return await waitUntil(async () => {
-    const info = await ground.info(name);
-    return info.num_ack_pending === 0 && info.num_pending === 0 && info;
-  }, { what: "everything is acknowledged" });
+  return { ...connected, manager, publish, info, collect };
 }
 
 test("values, and all that is known of a message", async () => {
@@ -137,7 +115,7 @@ test("a durable consumer goes on where it was; what was handled is acknowledged"
     await publish(2);
     const second = await collect({ name: "c" });
     await second.sees(6, 7);
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.deepEqual(
       [second.consumption.stats.received, second.consumption.stats.acked],
       [2, 2],
@@ -228,7 +206,7 @@ test("order is kept with one handler at a time, and never more run than allowed"
       await waitUntil(() => seen.length === 40, { what: "all are handled" });
       assert.equal(most, concurrency);
       if (concurrency === 1) assert.deepEqual(seen, seen.toSorted((a, b) => a - b));
-      await settled(ground, `c${concurrency}`);
+      await settled(ground.manager, `c${concurrency}`, STREAM);
       await consumption.drain();
     }
   });
@@ -259,7 +237,7 @@ test("what the handler leaves open is settled by the options", async () => {
   await withGround(async (ground) => {
     await ground.publish(1);
     const acked = await one(ground, { settle: "ack" }, () => {});
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     await ground.client.connection.flush();
     assert.deepEqual(acked.counts, [1]);
     await acked.consumption.drain();
@@ -267,7 +245,7 @@ test("what the handler leaves open is settled by the options", async () => {
     const naked = await one(ground, { name: "n", settle: "nak" }, (_, message) => {
       if (message.deliveryCount === 3) message.ack();
     });
-    await settled(ground, "n");
+    await settled(ground.manager, "n", STREAM);
     assert.deepEqual(naked.counts, [1, 2, 3]);
     const { acked: done, naked: back, redelivered } = naked.consumption.stats;
     assert.deepEqual([done, back, redelivered], [1, 2, 2]);
@@ -292,7 +270,7 @@ test("the first settlement counts", async () => {
       assert.equal(message.isSettled, true);
       await message.ackConfirmed();
     });
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     const { acked, naked, termed } = consumption.stats;
     assert.deepEqual([counts, acked, naked, termed], [[1], 1, 0, 0]);
     await consumption.drain();
@@ -309,7 +287,7 @@ test("a handler that fails: again after the delay; permanently: never again", as
       if (deliveryCount === 1) throw broken;
       if (deliveryCount === 2) return Promise.reject(broken);
     });
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.deepEqual(failing.counts, [1, 2, 3]);
     const [first = 0, second = 0, third = 0] = at;
     assert.ok(second - first >= 290 && third - second >= 290, at.join());
@@ -326,7 +304,7 @@ test("a handler that fails: again after the delay; permanently: never again", as
       const { consumption, counts } = await one(ground, { name: `p${index}` }, () => {
         throw error;
       });
-      await settled(ground, `p${index}`);
+      await settled(ground.manager, `p${index}`, STREAM);
       assert.deepEqual([counts, consumption.stats.termed], [[1], 1]);
       await consumption.drain();
     }
@@ -361,12 +339,12 @@ test("a payload that does not decode is terminated, or what the options say", as
     await ground.client.jetstream.publish("orders.eu", "{");
     const never = () => assert.fail("handled");
     const termed = await one(ground, {}, never);
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.ok(isJsflowError(termed.errors[0], "decode_failed"));
     assert.equal(termed.consumption.stats.termed, 1);
     await termed.consumption.drain();
     const acked = await one(ground, { name: "a", onUndecodable: "ack" }, never);
-    await settled(ground, "a");
+    await settled(ground.manager, "a", STREAM);
     await acked.consumption.drain();
     const options = { name: "n", onUndecodable: "nak", errorDelayMs: 20 } as const;
     const naked = await one(ground, options, never);
@@ -385,7 +363,7 @@ test("a long handler is kept by heartbeats; without them it is delivered again",
     // The second delivery joined the first: the message was not handled twice at a time.
     assert.deepEqual(bare.counts, [1]);
     finish();
-    await settled(ground, "bare");
+    await settled(ground.manager, "bare", STREAM);
     await bare.consumption.drain();
 
     const { promise: longFinished, resolve: finishLong } = Promise.withResolvers<void>();
@@ -394,7 +372,7 @@ test("a long handler is kept by heartbeats; without them it is delivered again",
     await waitUntil(() => performance.now() - startedAt > 1_500, { what: "time passes" });
     assert.equal(kept.consumption.stats.redelivered, 0);
     finishLong();
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.equal((await ground.info("c")).delivered.consumer_seq, 1);
     await kept.consumption.drain();
   });
@@ -407,9 +385,9 @@ test("messages that wait for a handler are kept too", async () => {
     const startedAt = performance.now();
     const { consumption, counts } = await one(ground, { ackWaitMs: 300 }, () => promise);
     await waitUntil(() => performance.now() - startedAt > 1_000, { what: "time passes" });
-    assert.deepEqual([consumption.stats.active, consumption.stats.queued], [1, 2]);
+    assert.deepEqual([consumption.stats.inFlight, consumption.stats.waiting], [1, 2]);
     resolve();
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.deepEqual([counts, consumption.stats.redelivered], [[1, 1, 1], 0]);
     await consumption.drain();
   });
@@ -432,7 +410,7 @@ test("the deadline aborts the signal, and heartbeats of the handler put it off",
       }
       assert.equal(signal.aborted, false);
     });
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.deepEqual(counts, [1, 2]);
     assert.equal(errors.length, 1);
     assert.ok(isJsflowError(errors[0], "timeout"), String(errors[0]));
@@ -495,7 +473,7 @@ test("drain: handlers finish, and what waits goes to others at once", async () =
     await ground.publish(6);
     const { promise, resolve } = Promise.withResolvers<void>();
     const { consumption, counts } = await one(ground, { concurrency: 2 }, () => promise);
-    await waitUntil(() => consumption.stats.queued === 4, { what: "two run and four wait" });
+    await waitUntil(() => consumption.stats.waiting === 4, { what: "two run and four wait" });
     const draining = consumption.drain();
     assert.equal(consumption.status, "draining");
     // The ack wait is a minute: only what was given back comes.
@@ -505,7 +483,7 @@ test("drain: handlers finish, and what waits goes to others at once", async () =
     await draining;
     assert.deepEqual([counts.length, consumption.stats.acked], [2, 2]);
     assert.deepEqual(other.seen.toSorted(), [3, 4, 5, 6]);
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     await other.consumption.drain();
   });
 });
@@ -520,7 +498,7 @@ test("drain: after the grace the signals abort, and what is left is given back",
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
     });
-    await waitUntil(() => consumption.stats.active === 2, { what: "both run" });
+    await waitUntil(() => consumption.stats.inFlight === 2, { what: "both run" });
     const before = performance.now();
     await Promise.all([consumption.drain({ graceMs: 200 }), consumption.drain()]);
     assert.ok(performance.now() - before >= 190);
@@ -536,18 +514,18 @@ test("pause gives back what waits, resume goes on", async () => {
     await ground.publish(3);
     const { promise, resolve } = Promise.withResolvers<void>();
     const { consumption, counts } = await one(ground, {}, () => promise);
-    await waitUntil(() => consumption.stats.queued === 2, { what: "two wait" });
+    await waitUntil(() => consumption.stats.waiting === 2, { what: "two wait" });
     consumption.pause();
     assert.equal(consumption.status, "paused");
     resolve();
-    await waitUntil(() => consumption.stats.active === 0, { what: "the first is done" });
+    await waitUntil(() => consumption.stats.inFlight === 0, { what: "the first is done" });
     const other = await ground.collect({ name: "c" });
     await waitUntil(() => other.seen.length === 2, { what: "both have come" });
     assert.deepEqual(other.seen.toSorted(), [2, 3]);
     await other.consumption.drain();
     consumption.resume();
     await ground.publish(1);
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.equal(counts.length, 2);
     await consumption.drain();
   });
@@ -678,10 +656,10 @@ test("no more bytes are held than allowed, and a message that is too large is to
     const options = { name: "c", maxBytes: 2_000, concurrency: 100 };
     const consumption = await consume(core, Orders, options, async () => {
       seen++;
-      held = Math.max(held, consumption.stats.active + consumption.stats.queued);
+      held = Math.max(held, consumption.stats.inFlight + consumption.stats.waiting);
       await new Promise((resolve) => setTimeout(resolve, 10));
     });
-    await settled(ground, "c");
+    await settled(ground.manager, "c", STREAM);
     assert.equal(seen, 30);
     assert.ok(held > 1 && held * 300 <= 2_000, `${held} were held`);
     await consumption.drain();

@@ -39,12 +39,18 @@ export interface HeartbeatMessage {
 export interface HeartbeatOptions {
   /**
    * Milliseconds between two signs of life; well below the consumer's ack wait.
-   * @default 10_000, for an ack wait of 30 seconds
+   * @default {@link DEFAULT_HEARTBEAT_MS}, 10 seconds, for an ack wait of 30 seconds
    */
   readonly heartbeatMs?: number | undefined;
-  /** Milliseconds until the next delivery after the work failed. @default 30_000 */
+  /**
+   * Milliseconds until the next delivery after the work failed.
+   * @default {@link DEFAULT_ERROR_DELAY_MS}, 30 seconds
+   */
   readonly errorDelayMs?: number | undefined;
-  /** Milliseconds until the next delivery after the signal has aborted. @default 5_000 */
+  /**
+   * Milliseconds until the next delivery after the signal has aborted.
+   * @default {@link DEFAULT_CANCEL_DELAY_MS}, 5 seconds
+   */
   readonly cancelDelayMs?: number | undefined;
   /**
    * Tells errors that no further delivery can help.

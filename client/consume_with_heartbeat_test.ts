@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { AckPolicy, type JetStreamManager, type JsMsg } from "@nats-io/jetstream";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
 import { connect } from "./connect.ts";
 import { consume } from "./consume.ts";
 import { consumeWithHeartbeat, type HeartbeatOptions } from "./consume_with_heartbeat.ts";
@@ -12,45 +10,37 @@ import { coreOf } from "./core.ts";
 import { isJsflowError } from "./errors.ts";
 import { PermanentError } from "./permanent_error.ts";
 import { subject } from "./subject.ts";
+import { type Connected, withConnected } from "./testdata/server_ground.ts";
 import { text } from "./text.ts";
 
 const ACK_WAIT_MS = 400;
 
-interface Ground {
-  readonly server: NatsServer;
-  readonly client: Client;
+interface Ground extends Connected {
   readonly manager: JetStreamManager;
   next(): Promise<JsMsg>;
   open(): Promise<number>;
 }
 
 async function withMessage(use: (ground: Ground) => Promise<void>): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url });
-    try {
-      const manager = await client.manager();
-      await manager.streams.add({ name: "S", subjects: ["s.*"] });
-      await manager.consumers.add("S", {
-        durable_name: "c",
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: ACK_WAIT_MS * 1e6,
-      });
-      await client.jetstream.publish("s.a", "text");
-      const consumer = await client.jetstream.consumers.get("S", "c");
-      const next = async () => {
-        const message = await consumer.next({ expires: 10_000 });
-        assert.ok(message, "a message has come");
-        return message;
-      };
-      const open = async () => (await manager.consumers.info("S", "c")).num_ack_pending;
-      await use({ server, client, manager, next, open });
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
+  await withConnected({}, async (connected) => {
+    const { client } = connected;
+    const manager = await client.manager();
+    await manager.streams.add({ name: "S", subjects: ["s.*"] });
+    await manager.consumers.add("S", {
+      durable_name: "c",
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: ACK_WAIT_MS * 1e6,
+    });
+    await client.jetstream.publish("s.a", "text");
+    const consumer = await client.jetstream.consumers.get("S", "c");
+    const next = async () => {
+      const message = await consumer.next({ expires: 10_000 });
+      assert.ok(message, "a message has come");
+      return message;
+    };
+    const open = async () => (await manager.consumers.info("S", "c")).num_ack_pending;
+    await use({ ...connected, manager, next, open });
+  });
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,11 +1,15 @@
-import { getLogger } from "@logtape/logtape";
 import type { RunningConsumption } from "./_consumer_consumption.ts";
 import { deleteConsumer } from "./_consumer_setup.ts";
-import type { Consumption, ConsumptionDrainOptions } from "./consumption.ts";
+import { logger } from "./_logger.ts";
+import { type CallOptions, checkCall } from "./call_options.ts";
+import type { Consumption } from "./consumption.ts";
 import type { ClientCore } from "./core.ts";
+import { checkGrace, type DrainOptions } from "./drain_options.ts";
+import { stopStatus } from "./stop_status.ts";
 import { checkStreamName } from "./stream_name.ts";
 
-const logger = getLogger(["jsflow", "client"]);
+/** How {@link Consumers.stopAndDelete} drains, and the bounds of each deletion after that. */
+export interface StopAndDeleteOptions extends DrainOptions, CallOptions {}
 
 /** The consumptions of one client. */
 export interface Consumers {
@@ -17,9 +21,9 @@ export interface Consumers {
    *
    * @throws {TypeError | RangeError} for a name or options that make no sense.
    */
-  stop(name: string, options?: ConsumptionDrainOptions): Promise<number>;
+  stop(name: string, options?: DrainOptions): Promise<number>;
   /** Drains all consumptions; returns how many there were. */
-  stopAll(options?: ConsumptionDrainOptions): Promise<number>;
+  stopAll(options?: DrainOptions): Promise<number>;
   /**
    * Drains all consumptions of the consumer and deletes it at the server.
    *
@@ -31,7 +35,7 @@ export interface Consumers {
    * @throws {JsflowError} what the server says, `timeout` or `not_connected`; the consumptions have
    * ended all the same.
    */
-  stopAndDelete(name: string, options?: ConsumptionDrainOptions): Promise<number>;
+  stopAndDelete(name: string, options?: StopAndDeleteOptions): Promise<number>;
 }
 
 /** Keeps the consumptions of one client, and tells them when the connection is back. */
@@ -61,19 +65,24 @@ export class ConsumerRegistry implements Consumers {
     return [...this.#all];
   }
 
-  async stop(name: string, options?: ConsumptionDrainOptions): Promise<number> {
+  async stop(name: string, options?: DrainOptions): Promise<number> {
     return await drainAll(this.#named(name), options);
   }
 
-  async stopAll(options?: ConsumptionDrainOptions): Promise<number> {
+  async stopAll(options?: DrainOptions): Promise<number> {
     return await drainAll([...this.#all], options);
   }
 
-  async stopAndDelete(name: string, options?: ConsumptionDrainOptions): Promise<number> {
+  async stopAndDelete(name: string, options?: StopAndDeleteOptions): Promise<number> {
     const found = this.#named(name);
-    await drainAll(found, options);
+    const bounds = checkCall(this.#core, "stopAndDelete", options, ["graceMs"]);
+    const { graceMs } = options ?? {};
+    bounds.signal?.throwIfAborted();
+    await drainAll(found, { graceMs });
     const streams = new Set(found.map(({ stream }) => stream));
-    for (const stream of streams) await deleteConsumer(this.#core, { stream, consumer: name });
+    for (const stream of streams) {
+      await deleteConsumer(this.#core, { stream, consumer: name, ...bounds });
+    }
     return found.length;
   }
 
@@ -97,8 +106,9 @@ export function consumersOf(core: ClientCore): ConsumerRegistry {
 
 async function drainAll(
   consumptions: readonly Consumption[],
-  options: ConsumptionDrainOptions | undefined,
+  options: DrainOptions | undefined,
 ): Promise<number> {
+  checkGrace(options); // also when there are none
   await Promise.all(consumptions.map((consumption) => consumption.drain(options)));
   return consumptions.length;
 }
@@ -116,8 +126,7 @@ class Watch {
 
   stop(): void {
     this.#endGauge();
-    // A loop that is blocked on the iterator ends only when the iterator itself is stopped.
-    (this.#events as Partial<{ stop(): void }>).stop?.();
+    stopStatus(this.#events);
   }
 
   async #follow(all: ReadonlySet<RunningConsumption<unknown, never>>): Promise<void> {

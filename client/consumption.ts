@@ -1,8 +1,4 @@
-/** How {@link Consumption.drain} ends. */
-export interface ConsumptionDrainOptions {
-  /** Milliseconds for handlers that have begun; then their signals abort. @default 30_000 */
-  readonly graceMs?: number | undefined;
-}
+import type { DrainOptions } from "./drain_options.ts";
 
 /** What a consumption has done so far, and what it holds now. */
 export interface ConsumptionStats {
@@ -18,12 +14,12 @@ export interface ConsumptionStats {
   readonly failed: number;
   /** Deliveries that were not the first of their message. */
   readonly redelivered: number;
-  /** Messages that the consumer had left to deliver, when the last one arrived. */
+  /** Messages that the consumer had left to deliver for the first time, when the last one arrived. */
   readonly pending: number;
-  /** Handlers that run. */
-  readonly active: number;
-  /** Messages that wait here for a handler. */
-  readonly queued: number;
+  /** Messages that wait here for a handler now. */
+  readonly waiting: number;
+  /** Messages whose handler is at work now, also when its deadline has passed. */
+  readonly inFlight: number;
 }
 
 /** What a {@link Consumption} is doing. */
@@ -60,7 +56,7 @@ export interface Consumption extends AsyncDisposable {
    *
    * @throws {TypeError | RangeError} for options that make no sense.
    */
-  drain(options?: ConsumptionDrainOptions): Promise<void>;
+  drain(options?: DrainOptions): Promise<void>;
   /** The same as `drain({ graceMs: 0 })`: the handlers' signals abort at once. */
   stop(): Promise<void>;
   /** Counts what was done. */
@@ -68,6 +64,3 @@ export interface Consumption extends AsyncDisposable {
   /** The same as `drain()`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
-
-/** Time for handlers to finish, in milliseconds. */
-export const DEFAULT_GRACE_MS: number = 30_000;

@@ -1,14 +1,11 @@
 import type { Telemetry } from "../trace/telemetry.ts";
+import type { CallBounds, CallOptions } from "./call_options.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { JetStreamClient, JetStreamManager, NatsConnection } from "./native.ts";
 import { describe } from "./validate.ts";
 
-/** The bounds of one operation. */
-export interface GuardOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for everything, a wait for the connection included. */
-  readonly timeoutMs: number;
+/** The bounds of one operation; its `timeoutMs` include a wait for the connection. */
+export interface GuardOptions extends CallBounds {
   /** Bytes that the operation holds while it waits for the connection. @default 0 */
   readonly bytes?: number | undefined;
   /**
@@ -21,8 +18,6 @@ export interface GuardOptions {
    * the answer that is on its way will not come any more. @default false
    */
   readonly failOnDisconnect?: boolean | undefined;
-  /** Whether to go ahead while the breaker is open, and tell it nothing. @default false */
-  readonly bypassBreaker?: boolean | undefined;
 }
 
 /** What remained undone when something was closed. */
@@ -67,16 +62,14 @@ export interface ClientCore {
   /** The largest message that the server takes, in bytes. */
   readonly maxPayloadBytes: number;
   /** The native JetStream manager, once JetStream is known to be on. */
-  manager(options?: { signal?: AbortSignal | undefined; timeoutMs?: number | undefined }): Promise<
-    JetStreamManager
-  >;
+  manager(options?: CallOptions): Promise<JetStreamManager>;
   /**
    * Throws when nothing can be sent at this moment: the client is closed or draining, not
    * connected, its breaker is open, operations that waited for the connection go first, or the
    * server has not taken yet what was sent before. `what` completes "cannot …". While the client
    * drains, what its resources do goes through.
    */
-  check(what: string): void;
+  check(what: string, options?: Pick<CallOptions, "bypassBreaker">): void;
   /**
    * Throws when the connection itself can take nothing: closed, draining or not connected. For
    * answers to work under way, which neither the breaker nor those who wait may hold up.

@@ -3,24 +3,14 @@ import { getEventListeners } from "node:events";
 import { connect as connectNative } from "@nats-io/transport-node";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { FaultProxy } from "../testing/fault_proxy.ts";
-import { NatsServer } from "../testing/nats_server.ts";
-import { waitUntil } from "../testing/wait_until.ts";
-import type { Client, ClientStartOptions } from "./client.ts";
+import type { WaitBounds } from "./call_options.ts";
+import type { Client } from "./client.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { ConnectionTimeoutError, NotConnectedError } from "./connection_errors.ts";
 import { createClient } from "./create_client.ts";
 import { fromConnection } from "./from_connection.ts";
-
-async function withServer(use: (server: NatsServer) => Promise<void>): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    await use(server);
-  } finally {
-    await server.close();
-  }
-}
+import { connectionsOf, untilLost, withProxy, withServer } from "./testdata/server_ground.ts";
 
 async function withCreated(
   options: ConnectOptions,
@@ -34,23 +24,8 @@ async function withCreated(
   }
 }
 
-async function connections(server: NatsServer): Promise<number> {
-  const response = await fetch(`${server.monitorUrl}/connz`);
-  return (await response.json() as { num_connections: number }).num_connections;
-}
-
-/** An address where connections are accepted and nothing is ever said. */
-async function withSilence(use: (proxy: FaultProxy) => Promise<void>): Promise<void> {
-  const proxy = await FaultProxy.start();
-  try {
-    await use(proxy);
-  } finally {
-    await proxy.close();
-  }
-}
-
 test("a created client does nothing until it is started", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     await withCreated({ servers: server.url, name: "owned" }, async (client) => {
       assert.equal(client.status, "disconnected");
       assert.equal(client.name, "owned");
@@ -59,7 +34,7 @@ test("a created client does nothing until it is started", async () => {
       assert.throws(() => client.server, NotConnectedError);
       await assert.rejects(client.manager(), NotConnectedError);
       assert.equal((await client.health()).ok, false);
-      assert.equal(await connections(server), 0);
+      assert.equal((await connectionsOf(server)).length, 0);
       await client.start();
       assert.equal(client.status, "connected");
       await client.connection.flush();
@@ -69,7 +44,7 @@ test("a created client does nothing until it is started", async () => {
 });
 
 test("starting is joined and idempotent", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     await withCreated({ servers: server.url }, async (client) => {
       const starts = [client.start(), client.start()];
       assert.equal(client.status, "connecting");
@@ -77,13 +52,13 @@ test("starting is joined and idempotent", async () => {
       const { connection } = client;
       await client.start();
       assert.equal(client.connection, connection);
-      assert.equal(await connections(server), 1);
+      assert.equal((await connectionsOf(server)).length, 1);
     });
   });
 });
 
 test("a start that failed may be tried again", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     await server.kill();
     await withCreated({ servers: server.url }, async (client) => {
       await assert.rejects(client.start(), { code: "connection_refused" });
@@ -98,7 +73,7 @@ test("a start that failed may be tried again", async () => {
 });
 
 test("starts that fail open the breaker, which never stands in a start's way", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     await server.kill();
     await withCreated({ servers: server.url, breaker: { threshold: 2 } }, async (client) => {
       for (const _ of [1, 2, 3]) {
@@ -113,7 +88,7 @@ test("starts that fail open the breaker, which never stands in a start's way", a
 });
 
 test("each caller of start() has a signal of its own; the last one takes the attempt along", async () => {
-  await withSilence(async (silence) => {
+  await withProxy({}, async (silence) => {
     await withCreated({ servers: silence.url, timeoutMs: 60_000 }, async (client) => {
       const [one, other] = [new AbortController(), new AbortController()];
       const first = client.start({ signal: one.signal });
@@ -135,7 +110,7 @@ test("each caller of start() has a signal of its own; the last one takes the att
 });
 
 test("closing ends a start under way", async () => {
-  await withSilence(async (silence) => {
+  await withProxy({}, async (silence) => {
     const client = createClient({ servers: silence.url, timeoutMs: 60_000 });
     const starting = assert.rejects(client.start(), { code: "connection_closed" });
     assert.deepEqual(await client.close(), { abandoned: [] });
@@ -145,7 +120,7 @@ test("closing ends a start under way", async () => {
 });
 
 test("a closed client can't be started, nor one that was never started", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     const client = createClient({ servers: server.url });
     await client.stop();
     assert.equal(client.status, "closed");
@@ -163,7 +138,7 @@ test("a closed client can't be started, nor one that was never started", async (
 test("options of start() and waitForConnection() are checked", async () => {
   await withCreated({}, async (client) => {
     for (const method of ["start", "waitForConnection", "health"] as const) {
-      const call = (options: unknown) => client[method](options as ClientStartOptions);
+      const call = (options: unknown) => client[method](options as WaitBounds);
       await assert.rejects(call({ timeout: 5 }), TypeError);
       await assert.rejects(call({ timeoutMs: "5" }), TypeError);
       await assert.rejects(call({ signal: 5 }), TypeError);
@@ -183,7 +158,7 @@ test("options of start() and waitForConnection() are checked", async () => {
 });
 
 test("waiting for the connection: at once, after a start, too long, aborted, closed", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     await withCreated({ servers: server.url }, async (client) => {
       await assert.rejects(client.waitForConnection({ timeoutMs: 20 }), (error) => {
         assert.ok(error instanceof ConnectionTimeoutError);
@@ -199,7 +174,7 @@ test("waiting for the connection: at once, after a start, too long, aborted, clo
       await waiting;
       await client.waitForConnection({ timeoutMs: 1 });
       await server.kill();
-      await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+      await untilLost(client);
       const closed = assert.rejects(client.waitForConnection(), { code: "connection_closed" });
       await client.close();
       await closed;
@@ -209,8 +184,7 @@ test("waiting for the connection: at once, after a start, too long, aborted, clo
 });
 
 test("a client is shown without secrets and without its insides", async () => {
-  const server = await NatsServer.start({ auth: { user: "me", pass: "hunter2" } });
-  try {
+  await withServer({ auth: { user: "me", pass: "hunter2" } }, async (server) => {
     await withCreated({ ...server.connectOptions, name: "shop" }, async (client) => {
       await client.start();
       for (
@@ -232,13 +206,11 @@ test("a client is shown without secrets and without its insides", async () => {
       assert.equal(client.options.pass, "[redacted]");
       assert.doesNotMatch(JSON.stringify(options.authenticator()) ?? "", /hunter2/);
     });
-  } finally {
-    await server.close();
-  }
+  });
 });
 
 test("a borrowed client is started already, and takes options that do not concern the connection", async () => {
-  await withServer(async (server) => {
+  await withServer({}, async (server) => {
     const connection = await connectNative({ servers: server.url });
     try {
       const client = await fromConnection(connection, { name: "lent", breaker: { threshold: 1 } });

@@ -52,6 +52,11 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   });
 }
 
+/** Tells whether a wait ended with its caller's own abort, whose reason is passed on as it is. */
+export function isReason(error: unknown, signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true && error === signal.reason;
+}
+
 /** Makes the error of a wait that took too long; `action` completes "cannot …". */
 export function timeoutError(action: string, timeoutMs: number): JsflowError {
   return new JsflowError(

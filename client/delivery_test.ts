@@ -2,25 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AckPolicy, StorageType } from "@nats-io/jetstream";
 import { type Msg, nanos } from "@nats-io/nats-core";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
 import { parseDelivery } from "./delivery.ts";
-
-async function withClient(jetstream: boolean, use: (client: Client) => Promise<void>) {
-  const server = await NatsServer.start({ jetstream });
-  try {
-    const client = await connect({ servers: server.url });
-    try {
-      await use(client);
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
-}
+import { withConnected } from "./testdata/server_ground.ts";
 
 /** A message as it would arrive; the server lets nobody else publish with such a reply subject. */
 function arrived(reply: string | undefined): Msg {
@@ -29,7 +13,7 @@ function arrived(reply: string | undefined): Msg {
 }
 
 test("both forms of ack subjects are read, and answered there", async () => {
-  await withClient(false, async (client) => {
+  await withConnected({ server: { jetstream: false } }, async ({ client }) => {
     const answers: string[] = [];
     const subscription = client.connection.subscribe("$JS.ACK.>", {
       callback: (_error, message) => void answers.push(`${message.subject} ${message.string()}`),
@@ -57,7 +41,7 @@ test("both forms of ack subjects are read, and answered there", async () => {
 
 test("a message without a sound ack subject is no delivery", async () => {
   // deno-lint-ignore require-await -- nothing is sent
-  await withClient(false, async (client) => {
+  await withConnected({ server: { jetstream: false } }, async ({ client }) => {
     const replies = [
       undefined,
       "_INBOX.x",
@@ -77,7 +61,7 @@ test("a message without a sound ack subject is no delivery", async () => {
 });
 
 test("the server takes the answers: ack, and nak with a fractional delay", async () => {
-  await withClient(true, async (client) => {
+  await withConnected({}, async ({ client }) => {
     const { connection } = client;
     const { streams, consumers } = await client.manager();
     await streams.add({ name: "S", subjects: ["orders.*"], storage: StorageType.Memory });

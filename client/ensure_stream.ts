@@ -1,15 +1,9 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { noteStream } from "./_known_streams.ts";
 import { readSettings } from "./_stream_fields.ts";
-import {
-  apiCodeOf,
-  type CallBounds,
-  checkCall,
-  serverOf,
-  type StreamCallOptions,
-  withStreamApi,
-} from "./_stream_api.ts";
+import { apiCodeOf, serverOf, withStreamApi } from "./_stream_api.ts";
 import { checkStreamConfig, nativeFor, type WantedStream } from "./_wanted_stream.ts";
+import { type CallBounds, type CallOptions, checkCall } from "./call_options.ts";
 import { type ConfigDifference, diffConfig, formatDiff } from "./config_diff.ts";
 import type { ClientCore } from "./core.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
@@ -17,13 +11,13 @@ import type { StreamConfig } from "./stream_config.ts";
 import { readStreamInfo, type StreamInfo } from "./stream_info.ts";
 import type { NativeStreamConfig, NativeStreamInfo } from "./stream_native.ts";
 import { translateError } from "./translate_error.ts";
-import { describe } from "./validate.ts";
+import { checkOneOf } from "./validate.ts";
 
 /** What happens when something exists with another configuration: an error, a change, nothing. */
 export type OnDrift = "fail" | "update" | "ignore";
 
 /** How {@link ensureStream} treats a stream that exists. */
-export interface EnsureStreamOptions extends StreamCallOptions {
+export interface EnsureStreamOptions extends CallOptions {
   /**
    * What to do when the stream exists and differs in a field that was named. An update makes the
    * server forget the delays of messages that consumers have put off: they come again at once.
@@ -50,10 +44,7 @@ export async function ensureStream(
 /** Returns what to do about drift, which is `fail` unless something else is given. */
 export function checkOnDrift(what: string, value: unknown): OnDrift {
   if (value === undefined) return "fail";
-  if (value === "fail" || value === "update" || value === "ignore") return value;
-  throw new TypeError(
-    `${what}: onDrift must be "fail", "update" or "ignore", got ${describe(value)}`,
-  );
+  return checkOneOf(`${what}: onDrift`, value, ["fail", "ignore", "update"]);
 }
 
 async function ensureWanted(

@@ -1,35 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import { type ClientCore, coreOf } from "./core.ts";
 import { ensureStream } from "./ensure_stream.ts";
 import { isJsflowError } from "./errors.ts";
 import { json } from "./json.ts";
 import type { StreamConfig } from "./stream_config.ts";
 import { subject } from "./subject.ts";
-
-async function withCore(use: (core: ClientCore, nats: TestNats) => Promise<void>): Promise<void> {
-  const nats = await startTestNats();
-  try {
-    await use(coreOf(nats.client), nats);
-  } finally {
-    await nats.close();
-  }
-}
-
-function failure(code: string, ...parts: readonly (string | RegExp)[]): (error: Error) => boolean {
-  return (error) => {
-    assert.ok(isJsflowError(error), String(error));
-    assert.equal(error.code, code, error.message);
-    for (const part of parts) {
-      if (typeof part === "string") assert.ok(error.message.includes(part), error.message);
-      else assert.match(error.message, part);
-    }
-    return true;
-  };
-}
+import { failure } from "./testdata/failure.ts";
+import { withCore, withCores } from "./testdata/nats_ground.ts";
 
 const FULL: StreamConfig = {
   name: "ORDERS",
@@ -144,43 +121,29 @@ test("a change that the server refuses is told with the change and the reason", 
 });
 
 test("twenty clients that race create one stream", async () => {
-  const nats = await startTestNats();
-  const clients: Client[] = [];
-  try {
-    for (let n = 0; n < 20; n++) clients.push(await connect(nats.server.connectOptions));
+  await withCores(20, async (cores) => {
     const race = (config: StreamConfig, onDrift?: "update") =>
-      Promise.allSettled(
-        clients.map((client) => ensureStream(coreOf(client), config, { onDrift })),
-      );
+      Promise.allSettled(cores.map((core) => ensureStream(core, config, { onDrift })));
     for (const result of await race(FULL)) assert.equal(result.status, "fulfilled");
     for (const result of await race({ ...FULL, maxAgeMs: 9_000 }, "update")) {
       assert.equal(result.status, "fulfilled");
     }
-  } finally {
-    await Promise.all(clients.map((client) => client.close()));
-    await nats.close();
-  }
+  });
 });
 
 test("clients that race with different wishes get the stream or the difference", async () => {
-  const nats = await startTestNats();
-  const clients: Client[] = [];
-  try {
-    for (let n = 0; n < 20; n++) clients.push(await connect(nats.server.connectOptions));
+  await withCores(20, async (cores) => {
     for (let round = 0; round < 10; round++) {
       const name = `S${round}`;
-      const results = await Promise.allSettled(clients.map((client, n) => {
+      const results = await Promise.allSettled(cores.map((core, n) => {
         const config = { name, subjects: [`s${round}`], maxMessages: 1 + (n % 2) };
-        return ensureStream(coreOf(client), config);
+        return ensureStream(core, config);
       }));
       const failed = results.filter((result) => result.status === "rejected");
       assert.equal(failed.length, 10);
       for (const { reason } of failed) assert.equal(reason.code, "config_drift", reason.message);
     }
-  } finally {
-    await Promise.all(clients.map((client) => client.close()));
-    await nats.close();
-  }
+  });
 });
 
 test("what an old server would ignore is refused by it", async () => {

@@ -13,11 +13,16 @@
  * - Data: `encode_failed`, `decode_failed`, `invalid_payload` (a schema rejects it).
  * - Stored things: `stream_not_found`, `consumer_not_found`, `message_not_found`, `config_drift`,
  *   `sequence_conflict`.
+ * - Keys: `bucket_not_found`, `key_not_found`, `key_exists`, `revision_conflict`,
+ *   `retries_exhausted` (every attempt met a newer revision), `outcome_unknown` (a write may have
+ *   been applied, and what happened since hides whether it was).
+ * - Coordination: `lease_lost` (what was held may be somebody else's by now).
  * - Durable execution: `terminal`, `step_failed`, `unknown_workflow`, `invocation_failed`,
  *   `invocation_cancelled`, `invocation_not_found`, `journal_corrupt`, `fenced`.
  */
 export type JsflowErrorCode =
   | "authorization"
+  | "bucket_not_found"
   | "buffer_full"
   | "circuit_open"
   | "config_drift"
@@ -35,13 +40,19 @@ export type JsflowErrorCode =
   | "jetstream_disabled"
   | "jetstream_unavailable"
   | "journal_corrupt"
+  | "key_exists"
+  | "key_not_found"
+  | "lease_lost"
   | "message_not_found"
   | "nats"
   | "no_responders"
   | "not_connected"
+  | "outcome_unknown"
   | "payload_too_large"
   | "permission_denied"
   | "remote_error"
+  | "retries_exhausted"
+  | "revision_conflict"
   | "sequence_conflict"
   | "server_too_old"
   | "step_failed"

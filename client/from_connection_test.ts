@@ -1,33 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connect as connectNative } from "@nats-io/transport-node";
+import { connect as connectNative, type NodeConnectionOptions } from "@nats-io/transport-node";
 import { METRIC_NAMES } from "../trace/metric_names.ts";
 import { memoryMetrics } from "../trace/testdata/in_memory_sdk.ts";
-import { NatsServer } from "../testing/nats_server.ts";
+import type { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { fromConnection } from "./from_connection.ts";
 import type { NatsConnection } from "./native.ts";
+import { statusListenersOf, untilLost, withServer } from "./testdata/server_ground.ts";
 
 async function withConnection(
   use: (connection: NatsConnection, server: NatsServer) => Promise<void>,
+  options: NodeConnectionOptions = {},
 ): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const connection = await connectNative({ servers: server.url });
+  await withServer({}, async (server) => {
+    const connection = await connectNative({ servers: server.url, ...options });
     try {
       await use(connection, server);
     } finally {
       await connection.close();
     }
-  } finally {
-    await server.close();
-  }
-}
-
-/** How many status iterators the native connection feeds. */
-function listeners(connection: NatsConnection): number {
-  return (connection as unknown as { protocol: { listeners: unknown[] } }).protocol.listeners
-    .length;
+  });
 }
 
 test("a borrowed connection outlives its clients and keeps nothing of them", async () => {
@@ -36,7 +29,7 @@ test("a borrowed connection outlives its clients and keeps nothing of them", asy
     const other = await fromConnection(connection);
     assert.equal(one.connection, connection);
     await one.manager();
-    assert.equal(listeners(connection), 2);
+    assert.equal(statusListenersOf(connection), 2);
     await one.close();
     assert.equal(one.status, "closed");
     assert.equal(other.status, "connected");
@@ -44,7 +37,7 @@ test("a borrowed connection outlives its clients and keeps nothing of them", asy
     await assert.rejects(one.manager(), { code: "connection_closed" });
     await other.manager();
     await other.close();
-    assert.equal(listeners(connection), 0);
+    assert.equal(statusListenersOf(connection), 0);
     await connection.flush();
   });
 });
@@ -53,7 +46,7 @@ test("the status follows a borrowed connection", async () => {
   await withConnection(async (connection, server) => {
     const client = await fromConnection(connection);
     await server.kill();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await untilLost(client);
     await server.restart();
     await waitUntil(() => client.status === "connected", { what: "it is back" });
     await connection.close();
@@ -78,22 +71,14 @@ test("what is no connection is refused", async () => {
 });
 
 test("a connection that is down is refused while it waits to be reopened", async () => {
-  const server = await NatsServer.start();
-  try {
-    const connection = await connectNative({ servers: server.url, reconnectTimeWait: 60_000 });
-    try {
-      const { protocol } = connection as unknown as { protocol: { connected: boolean } };
-      await server.kill();
-      await waitUntil(() => !protocol.connected, { what: "the loss is noticed" });
-      assert.notEqual(connection.info, undefined);
-      await assert.rejects(fromConnection(connection), { code: "not_connected" });
-      assert.equal(listeners(connection), 0);
-    } finally {
-      await connection.close();
-    }
-  } finally {
-    await server.close();
-  }
+  await withConnection(async (connection, server) => {
+    const { protocol } = connection as unknown as { protocol: { connected: boolean } };
+    await server.kill();
+    await waitUntil(() => !protocol.connected, { what: "the loss is noticed" });
+    assert.notEqual(connection.info, undefined);
+    await assert.rejects(fromConnection(connection), { code: "not_connected" });
+    assert.equal(statusListenersOf(connection), 0);
+  }, { reconnectTimeWait: 60_000 });
 });
 
 test("a server that is too old is refused, and nothing of the client stays behind", async () => {
@@ -110,7 +95,7 @@ test("a server that is too old is refused, and nothing of the client stays behin
       const telemetry = { meterProvider: memory.provider };
       await assert.rejects(fromConnection(old, { telemetry }), { code: "server_too_old" });
       assert.deepEqual(await memory.points(METRIC_NAMES.breakerState), []);
-      assert.equal(listeners(connection), 0);
+      assert.equal(statusListenersOf(connection), 0);
       assert.ok(!connection.isClosed());
     } finally {
       await memory.close();

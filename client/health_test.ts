@@ -1,40 +1,16 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import type { ConnectOptions } from "./connect_options.ts";
 import type { Health } from "./health.ts";
-
-type NatsServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
-
-async function withClient(
-  serverOptions: NatsServerOptions,
-  use: (client: Client, server: NatsServer) => Promise<void>,
-  options: ConnectOptions = {},
-): Promise<void> {
-  const server = await NatsServer.start(serverOptions);
-  try {
-    const reconnect = { initialMs: 20, maxMs: 50 };
-    const client = await connect({ ...server.connectOptions, reconnect, ...options });
-    try {
-      await use(client, server);
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
-}
+import { QUICK, untilLost, withClient, withConnected } from "./testdata/server_ground.ts";
 
 function outline({ ok, status, jetstream }: Health): unknown[] {
   return [ok, status, jetstream];
 }
 
 test("a healthy server", async () => {
-  await withClient({}, async (client, server) => {
+  await withConnected({ client: QUICK }, async ({ client, server }) => {
     const health = await client.health();
     assert.deepEqual(outline(health), [true, "connected", "ok"]);
     assert.ok(health.rttMs !== undefined && health.rttMs >= 0);
@@ -47,7 +23,7 @@ test("a healthy server", async () => {
 });
 
 test("JetStream switched off is no illness", async () => {
-  await withClient({ jetstream: false }, async (client) => {
+  await withConnected({ server: { jetstream: false }, client: QUICK }, async ({ client }) => {
     assert.deepEqual(outline(await client.health()), [true, "connected", "disabled"]);
   });
   const config = {
@@ -56,36 +32,42 @@ test("JetStream switched off is no illness", async () => {
       WITHOUT: { users: [{ user: "b", password: "b" }] },
     },
   };
-  await withClient({ config, credentials: { user: "a", pass: "a" } }, async (_, server) => {
-    const other = await connect({ servers: server.url, user: "b", pass: "b" });
-    try {
-      assert.deepEqual(outline(await other.health()), [true, "connected", "disabled"]);
-    } finally {
-      await other.close();
-    }
-  });
+  await withConnected(
+    { server: { config, credentials: { user: "a", pass: "a" } }, client: QUICK },
+    async ({ server }) => {
+      await withClient({ servers: server.url, user: "b", pass: "b" }, async (other) => {
+        assert.deepEqual(outline(await other.health()), [true, "connected", "disabled"]);
+      });
+    },
+  );
 });
 
 test("JetStream without a leader is unreachable", async () => {
   const cluster = { name: "lonely", listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:1"] };
-  await withClient({ name: "alone", config: { cluster } }, async (client) => {
-    const health = await client.health({ timeoutMs: 500 });
-    assert.deepEqual(outline(health), [false, "connected", "unreachable"]);
-    assert.notEqual(health.rttMs, undefined);
-  });
+  await withConnected(
+    { server: { name: "alone", config: { cluster } }, client: QUICK },
+    async ({ client }) => {
+      const health = await client.health({ timeoutMs: 500 });
+      assert.deepEqual(outline(health), [false, "connected", "unreachable"]);
+      assert.notEqual(health.rttMs, undefined);
+    },
+  );
 });
 
 test("a user that may not ask JetStream is not told that it is ill", async () => {
   const permissions = { publish: { deny: ["$JS.API.>"] } };
   const config = { authorization: { users: [{ user: "a", password: "a", permissions }] } };
   const credentials = { user: "a", pass: "a" };
-  await withClient({ config, credentials, jetstream: false }, async (client) => {
-    assert.equal((await client.health()).ok, true);
-  });
+  await withConnected(
+    { server: { config, credentials, jetstream: false }, client: QUICK },
+    async ({ client }) => {
+      assert.equal((await client.health()).ok, true);
+    },
+  );
 });
 
 test("a server that does not answer, one that is gone, one that is back: no error", async () => {
-  await withClient({}, async (client, server) => {
+  await withConnected({ client: QUICK }, async ({ client, server }) => {
     server.pause();
     try {
       const health = await client.health({ timeoutMs: 100 });
@@ -100,7 +82,7 @@ test("a server that does not answer, one that is gone, one that is back: no erro
       server.continue();
     }
     await server.kill();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+    await untilLost(client);
     const health = await client.health();
     assert.deepEqual(outline(health), [false, "reconnecting", "unreachable"]);
     assert.ok(health.failures >= 1);
@@ -117,15 +99,17 @@ test("a server that does not answer, one that is gone, one that is back: no erro
 });
 
 test("health is asked whatever the breaker says", async () => {
-  await withClient({}, async (client, server) => {
+  const breaker = { threshold: 1, initialMs: 60_000 };
+  await withConnected({ client: { ...QUICK, breaker } }, async ({ client, server }) => {
     await server.kill();
     await waitUntil(() => client.breaker.state === "open", { what: "the breaker is open" });
     assert.equal((await client.health()).breaker.state, "open");
-  }, { breaker: { threshold: 1, initialMs: 60_000 } });
+  });
 });
 
 test("the periodic check tells of changes, and of nothing else", async () => {
-  await withClient({}, async (client, server) => {
+  const client = { ...QUICK, health: { intervalMs: 20 }, requestTimeoutMs: 200 };
+  await withConnected({ client }, async ({ client, server }) => {
     const found: Health[] = [];
     client.onEvent((event) => event.type === "health" && found.push(event.health));
     const checked = () => client.connection.stats().outMsgs;
@@ -145,5 +129,5 @@ test("the periodic check tells of changes, and of nothing else", async () => {
     } finally {
       server.continue();
     }
-  }, { health: { intervalMs: 20 }, requestTimeoutMs: 200 });
+  });
 });

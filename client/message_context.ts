@@ -1,6 +1,5 @@
-import type { MessageHeaders, ReadonlyHeaders } from "./message_headers.ts";
-import type { NatsMessage } from "./native.ts";
-import type { SubjectParams } from "./subject.ts";
+import type { HandlerContext } from "./handler_context.ts";
+import type { MessageHeaders } from "./message_headers.ts";
 
 /** What a reply may carry besides its payload. */
 export interface ReplyOptions {
@@ -8,23 +7,8 @@ export interface ReplyOptions {
   readonly headers?: MessageHeaders | undefined;
 }
 
-/** What a handler is told besides the value. `K` is the union of the subject's open tokens. */
-export interface MessageContext<K extends string = string> {
-  /** The subject that the message was published to. */
-  readonly subject: string;
-  /** The values of the open tokens. */
-  readonly params: SubjectParams<K>;
-  /** The headers of the message. */
-  readonly headers: ReadonlyHeaders;
-  /** The native message. */
-  readonly message: NatsMessage;
-  /**
-   * Aborts when the handler's deadline has passed, and when the subscription ends without waiting
-   * any longer.
-   */
-  readonly signal: AbortSignal;
-  /** Starts the handler's deadline anew; call it while long work makes progress. */
-  heartbeat(): void;
+/** What the handler of a subscription is told besides the value. */
+export interface MessageContext<K extends string = string> extends HandlerContext<K> {
   /**
    * Sends a reply to whoever asked for one, at most once.
    *

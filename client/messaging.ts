@@ -54,7 +54,8 @@ export interface Messaging {
    * `stats.dropped` counts them, and the client tells of it.
    *
    * @throws {TypeError | RangeError} for an option that makes no sense, before any I/O.
-   * @throws {JsflowError} `permission_denied`, `timeout`, `not_connected` or `connection_closed`.
+   * @throws {JsflowError} `permission_denied`, `timeout`, `not_connected`, `circuit_open` or
+   * `connection_closed`.
    * @throws the signal's reason when it aborts before.
    *
    * @example
@@ -204,7 +205,8 @@ export interface Messaging {
    * `Nats-Service-Error-Code` (400, 500 or 503).
    *
    * @throws {TypeError | RangeError} for an option that makes no sense, before any I/O.
-   * @throws {JsflowError} `permission_denied`, `timeout`, `not_connected` or `connection_closed`.
+   * @throws {JsflowError} `permission_denied`, `timeout`, `not_connected`, `circuit_open` or
+   * `connection_closed`.
    * @throws the signal's reason when it aborts before.
    *
    * @example

@@ -25,18 +25,16 @@
 export type { MeterProvider, TracerProvider } from "../trace/native.ts";
 export type { TelemetryOptions } from "../trace/telemetry_options.ts";
 export { AUTO_CREATE_MAX_AGE_MS, type StreamAutoCreate } from "./auto_create.ts";
+export type { Batch, FetchedMessage } from "./batch.ts";
 export type { Breaker, BreakerState, Failure } from "./breaker.ts";
 export { bytes } from "./bytes.ts";
+export type { CallOptions, WaitBounds } from "./call_options.ts";
 export type {
   Client,
   ClientCloseOptions,
-  ClientStartOptions,
   CloseReport,
   ConnectionStatus,
-  ConnectionWaitOptions,
   EventsOptions,
-  HealthCheckOptions,
-  ManagerOptions,
 } from "./client.ts";
 export type {
   BreakerEvent,
@@ -70,34 +68,52 @@ export {
   ConnectionTimeoutError,
   NotConnectedError,
 } from "./connection_errors.ts";
-export type {
-  ConsumeHandler,
-  ConsumeOptions,
-  ConsumerAckPolicy,
-  DefaultSettlement,
-  DeliverFrom,
-  OnConsumerGone,
+export {
+  type ConsumeHandler,
+  type ConsumeOptions,
+  type ConsumerAckPolicy,
+  DEFAULT_ACK_WAIT_MS,
+  DEFAULT_CANCEL_DELAY_MS,
+  DEFAULT_CONSUME_MAX_MESSAGES,
+  DEFAULT_ERROR_DELAY_MS,
+  DEFAULT_INACTIVE_THRESHOLD_MS,
+  DEFAULT_PULL_HEARTBEAT_MS,
+  type DefaultSettlement,
+  type DeliverFrom,
+  type OnConsumerGone,
 } from "./consume_options.ts";
 export {
   consumeWithHeartbeat,
+  DEFAULT_HEARTBEAT_MS,
   type HeartbeatMessage,
   type HeartbeatOptions,
   type NativeStreamMessage,
 } from "./consume_with_heartbeat.ts";
-export type { Consumers } from "./consumer_registry.ts";
-export type {
-  Consumption,
-  ConsumptionDrainOptions,
-  ConsumptionStats,
-  ConsumptionStatus,
-} from "./consumption.ts";
+export type { Consumers, StopAndDeleteOptions } from "./consumer_registry.ts";
+export type { Consumption, ConsumptionStats, ConsumptionStatus } from "./consumption.ts";
 export type { Abandoned } from "./core.ts";
 export { createClient } from "./create_client.ts";
+export { DEFAULT_GRACE_MS, type DrainOptions } from "./drain_options.ts";
 export type { EffectiveOptions, Redacted } from "./effective_options.ts";
 export { type BoundEndpoint, type Endpoint, endpoint, type EndpointCodecs } from "./endpoint.ts";
 export type { EnsureStreamOptions, OnDrift } from "./ensure_stream.ts";
 export { isJsflowError, JsflowError, type JsflowErrorCode } from "./errors.ts";
+export {
+  DEFAULT_FETCH_EXPIRES_MS,
+  DEFAULT_FETCH_MAX_MESSAGES,
+  type FetchOptions,
+} from "./fetch_options.ts";
 export { fromConnection, type FromConnectionOptions } from "./from_connection.ts";
+export type { HandlerContext } from "./handler_context.ts";
+export {
+  DEFAULT_CONCURRENCY,
+  DEFAULT_HANDLER_TIMEOUT_MS,
+  DEFAULT_MAX_WAITING,
+  DEFAULT_MAX_WAITING_BYTES,
+  DEFAULT_SERVE_CONCURRENCY,
+  DEFAULT_SERVE_MAX_WAITING,
+  type HandlerOptions,
+} from "./handler_options.ts";
 export type { Health, JetStreamHealth } from "./health.ts";
 export { json } from "./json.ts";
 export { losslessJson } from "./lossless_json.ts";
@@ -127,7 +143,6 @@ export type {
   StreamMessageOptions,
 } from "./publish_to_stream.ts";
 export {
-  type FlushOptions,
   type Publisher,
   PUBLISHER_MAX_BYTES,
   PUBLISHER_MAX_MESSAGES,
@@ -138,7 +153,7 @@ export {
 export { type ErrorClass, RemoteError } from "./remote_error.ts";
 export type { Reply } from "./reply.ts";
 export type { RequestOptions } from "./request.ts";
-export type { RequestManyOptions } from "./request_many.ts";
+export { DEFAULT_MAX_WAITING_REPLIES, type RequestManyOptions } from "./request_many.ts";
 export {
   type BackoffRetryPolicy,
   type DelaysRetryPolicy,
@@ -148,12 +163,18 @@ export {
 } from "./retry_policy.ts";
 export {
   type Closeable,
+  DEFAULT_SHUTDOWN_GRACE_MS,
   runUntilSignal,
   type RunUntilSignalOptions,
   ShutdownError,
   type ShutdownSignal,
 } from "./run_until_signal.ts";
-export type { ServeOptions, Service, ServiceHandler } from "./serve.ts";
+export {
+  DEFAULT_SERVE_QUEUE,
+  type ServeOptions,
+  type Service,
+  type ServiceHandler,
+} from "./serve.ts";
 export {
   type ServerCapabilities,
   serverCapabilities,
@@ -175,10 +196,10 @@ export type {
   StreamStorage,
 } from "./stream_config.ts";
 export type { StreamInfo } from "./stream_info.ts";
-export type { AckConfirmedOptions, NakOptions, StreamMessage } from "./stream_message.ts";
+export type { NakOptions, StreamMessage } from "./stream_message.ts";
 export type { StreamMessaging } from "./stream_messaging.ts";
 export type { NativeStreamConfig, NativeStreamInfo } from "./stream_native.ts";
-export type { ListStreamsOptions, PurgeOptions, StreamCallOptions, Streams } from "./streams.ts";
+export type { ListStreamsOptions, PurgeOptions, Streams } from "./streams.ts";
 export {
   type BoundSubject,
   type OpenTokens,
@@ -194,6 +215,6 @@ export {
 } from "./subject.ts";
 export type { SubjectFilter } from "./subject_filter.ts";
 export type { MessageHandler, SubscribeOptions } from "./subscribe.ts";
-export type { DrainOptions, Subscription, SubscriptionStats } from "./subscription.ts";
+export type { Subscription, SubscriptionStats } from "./subscription.ts";
 export { text } from "./text.ts";
 export { translateError } from "./translate_error.ts";

@@ -1,61 +1,47 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { headers as nativeHeaders, type Msg, type NatsConnection } from "@nats-io/nats-core";
+import { headers as nativeHeaders, type Msg } from "@nats-io/nats-core";
 import type { TelemetryOptions } from "../trace/telemetry_options.ts";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { bytes } from "./bytes.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import { type ClientCore, coreOf } from "./core.ts";
+import type { ClientCore } from "./core.ts";
 import { isJsflowError } from "./errors.ts";
 import { json } from "./json.ts";
 import { publish, type PublishOptions } from "./publish.ts";
 import { type BoundSubject, type Subject, subject } from "./subject.ts";
+import { type Connected, untilLost, withConnected } from "./testdata/server_ground.ts";
 import { text } from "./text.ts";
 
-interface Nats {
-  readonly server: NatsServer;
-  readonly client: Client;
-  readonly connection: NatsConnection;
-}
 interface Order {
   id: string;
 }
 const Orders: Subject<Order, "region"> = subject("orders.{region}", json<Order>());
 const eu = Orders.with({ region: "eu" });
 
+/** Nothing adds a trace context to the headers, unless `telemetry` says so. */
 async function withNats(
-  use: (nats: Nats, core: ClientCore) => Promise<void>,
+  use: (nats: Connected, core: ClientCore) => Promise<void>,
   telemetry: TelemetryOptions = { tracing: false },
 ): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const client = await connect({ servers: server.url, telemetry });
-    try {
-      await use({ server, client, connection: client.connection }, coreOf(client));
-    } finally {
-      await client.close();
-    }
-  } finally {
-    await server.close();
-  }
+  await withConnected({ client: { telemetry } }, (nats) => use(nats, nats.core));
 }
 
 /** Everything that arrives under a filter, on a connection of its own path. */
-function listen(nats: Nats, filter: string): Msg[] {
+function listen(nats: Connected, filter: string): Msg[] {
   const messages: Msg[] = [];
-  nats.connection.subscribe(filter, { callback: (_error, message) => void messages.push(message) });
+  nats.client.connection.subscribe(filter, {
+    callback: (_error, message) => void messages.push(message),
+  });
   return messages;
 }
 
 /** Fails, and neither sends anything nor loses the connection. */
-async function refused(nats: Nats, attempt: Promise<void>, expected: unknown): Promise<void> {
-  const before = nats.connection.stats().outMsgs;
+async function refused(nats: Connected, attempt: Promise<void>, expected: unknown): Promise<void> {
+  const before = nats.client.connection.stats().outMsgs;
   await assert.rejects(attempt, expected as Error);
-  assert.equal(nats.connection.stats().outMsgs, before, "something was sent");
-  await nats.connection.flush();
+  assert.equal(nats.client.connection.stats().outMsgs, before, "something was sent");
+  await nats.client.connection.flush();
   assert.equal(nats.client.status, "connected");
 }
 
@@ -69,7 +55,7 @@ test("a value arrives, without headers unless there are any", async () => {
     });
     await publish(core, eu, { id: "o-3" }, { headers: { "content-type": "text/x" } });
     await publish(core, eu, { id: "o-4" }, { reply: subject("answers.there", text()) });
-    await nats.connection.flush();
+    await nats.client.connection.flush();
     assert.deepEqual(messages.map((message) => message.json()), [
       { id: "o-1" },
       { id: "o-2" },
@@ -193,12 +179,12 @@ test("a payload, and a payload with its headers, may have the server's size at m
     const most = core.maxPayloadBytes;
     const tooLarge = { code: "payload_too_large" };
     await publish(core, Blob, new Uint8Array(most));
-    await nats.connection.flush();
+    await nats.client.connection.flush();
     await refused(nats, publish(core, Blob, new Uint8Array(most + 1)), tooLarge);
     const headers = { A: "x", "Content-Type": "y" };
     const size = "NATS/1.0\r\nA: x\r\nContent-Type: y\r\n\r\n".length;
     await publish(core, Blob, new Uint8Array(most - size), { headers });
-    await nats.connection.flush();
+    await nats.client.connection.flush();
     await refused(
       nats,
       publish(core, Blob, new Uint8Array(most - size + 1), { headers }),
@@ -235,7 +221,7 @@ test("while the connection is down, and once it is closed, publishing fails at o
   await withNats(async (nats, core) => {
     const { signal } = new AbortController();
     await nats.server.kill();
-    await waitUntil(() => nats.client.status === "reconnecting", { what: "the loss is noticed" });
+    await untilLost(nats.client);
     for (const options of [undefined, { signal }, { headers: { a: "1" } }]) {
       await assert.rejects(publish(core, eu, { id: "o" }, options), { code: "not_connected" });
     }
@@ -258,7 +244,7 @@ test("a trace context travels in fresh headers, unless there is no room for it",
     await publish(core, eu, { id: "o" });
     await publish(core, eu, { id: "o" }, { headers: given });
     await publish(core, subject("blob", bytes()), new Uint8Array(core.maxPayloadBytes));
-    await nats.connection.flush();
+    await nats.client.connection.flush();
     const [plain, full, blob] = messages.map(({ headers }) => headers);
     assert.match(plain?.get("traceparent") ?? "", /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/);
     assert.equal(plain?.get("Content-Type"), "application/json");

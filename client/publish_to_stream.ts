@@ -1,21 +1,17 @@
 import { injectTrace } from "./_outgoing_headers.ts";
-import { ensureCaptured, forgetCaptured, isCaptured } from "./_captured_subjects.ts";
+import { ensureCaptured, isCaptured } from "./_captured_subjects.ts";
 import {
   checkPublication,
   MESSAGE_KEYS,
   type Publication,
   type StreamMessageOptions,
 } from "./_publication.ts";
-import {
-  explainSilence,
-  findOwnMessage,
-  isAmbiguous,
-  isTransient,
-  uncertain,
-} from "./_publish_outcome.ts";
+import { findOwnMessage, isAmbiguous, isTransient, uncertain } from "./_publish_outcome.ts";
+import { overcomeSilence } from "./_silence_check.ts";
 import { autoCreateConfig, type StreamAutoCreate } from "./auto_create.ts";
 import { systemClock } from "./clock.ts";
 import type { ClientCore } from "./core.ts";
+import { isReason } from "./deadline.ts";
 import { isJsflowError } from "./errors.ts";
 import { type PubAck, readPubAck } from "./pub_ack.ts";
 import { retryDelayMs } from "./retry_policy.ts";
@@ -55,8 +51,8 @@ export async function publishToStream<T>(
   options?: PublishToStreamOptions,
 ): Promise<PubAck> {
   const attempt = checkAttempt(core, { subject, value, options });
-  const { name, payload, headers, id, signal } = attempt.publication;
-  signal?.throwIfAborted();
+  const { name, payload, headers, id, bounds } = attempt.publication;
+  bounds.signal?.throwIfAborted();
   const operation = core.telemetry.begin("publish", {
     destination: name,
     template: subject.template,
@@ -95,11 +91,12 @@ function checkAttempt<T>(
 
 async function publishUntilStored(core: ClientCore, attempt: Attempt): Promise<PubAck> {
   const { publication } = attempt;
+  const { signal } = publication.bounds;
   for (;;) {
     try {
       return await publishOnce(core, attempt);
     } catch (error) {
-      if (publication.signal?.aborted && error === publication.signal.reason) throw error;
+      if (isReason(error, signal)) throw error;
       if (attempt.sent && isAmbiguous(error)) attempt.maybeStored = true;
       const own = await ownMessage(core, attempt, error);
       if (own !== undefined) return own;
@@ -107,7 +104,7 @@ async function publishUntilStored(core: ClientCore, attempt: Attempt): Promise<P
       if (delayMs === undefined) {
         throw attempt.maybeStored ? uncertain(publication, error as Error) : error;
       }
-      await systemClock.sleep(delayMs, publication.signal);
+      await systemClock.sleep(delayMs, signal);
     }
   }
 }
@@ -129,35 +126,33 @@ async function ownMessage(
   try {
     return await findOwnMessage(core, attempt.publication);
   } catch (failure) {
-    attempt.publication.signal?.throwIfAborted();
+    attempt.publication.bounds.signal?.throwIfAborted();
     throw uncertain(attempt.publication, failure as Error);
   }
 }
 
 async function publishOnce(core: ClientCore, attempt: Attempt): Promise<PubAck> {
   const { publication, autoCreate } = attempt;
-  const { name, signal, timeoutMs } = publication;
+  const { name, bounds } = publication;
   attempt.sent = false;
   if (autoCreate !== undefined && !isCaptured(core, name, autoCreate)) {
-    await ensureCaptured(core, name, { signal, timeoutMs, autoCreate });
+    await ensureCaptured(core, name, { ...bounds, autoCreate });
   }
   try {
     return await exchange(core, attempt);
   } catch (error) {
     if (!isJsflowError(error, "no_responders")) throw error;
-    const meaning = await explainSilence(core, publication, error);
-    if (autoCreate === undefined || !isJsflowError(meaning, "stream_not_found")) throw meaning;
-    forgetCaptured(core, name); // it was deleted since, and nothing was stored
-    await ensureCaptured(core, name, { signal, timeoutMs, autoCreate });
+    await overcomeSilence(core, publication, { autoCreate, error });
     return await exchange(core, attempt);
   }
 }
 
 function exchange(core: ClientCore, attempt: Attempt): Promise<PubAck> {
-  const { name, payload, headers, bytes, signal, timeoutMs } = attempt.publication;
+  const { name, payload, headers, bytes, bounds } = attempt.publication;
+  const { timeoutMs } = bounds;
   const what = `publish to ${name}`;
-  const bounds = { signal, timeoutMs, bytes, jetstream: true, failOnDisconnect: true };
-  return core.guard(what, bounds, async () => {
+  const options = { ...bounds, bytes, jetstream: true, failOnDisconnect: true };
+  return core.guard(what, options, async () => {
     attempt.sent = true;
     const request = headers === undefined
       ? { timeout: timeoutMs }

@@ -1,65 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { headers as nativeHeaders } from "@nats-io/nats-core";
-import { FaultProxy } from "../testing/fault_proxy.ts";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { Client } from "./client.ts";
-import { connect } from "./connect.ts";
-import { type ClientCore, coreOf } from "./core.ts";
 import { ensureStream } from "./ensure_stream.ts";
 import { json } from "./json.ts";
 import { publishToStream, type PublishToStreamOptions } from "./publish_to_stream.ts";
 import { createStreams } from "./streams.ts";
-import { type Subject, subject } from "./subject.ts";
-
-const S: Subject<unknown> = subject("s.1", json<unknown>());
-const STREAM = { name: "S", subjects: ["s.*"] };
-
-async function withCore(
-  use: (core: ClientCore, nats: TestNats) => Promise<void>,
-): Promise<void> {
-  const nats = await startTestNats();
-  try {
-    await use(coreOf(nats.client), nats);
-  } finally {
-    await nats.close();
-  }
-}
-
-/** A second client, whose connection goes through a proxy. */
-async function withProxy(
-  use: (
-    core: ClientCore,
-    proxy: FaultProxy,
-    nats: TestNats,
-  ) => Promise<void>,
-): Promise<void> {
-  const nats = await startTestNats();
-  const proxy = await FaultProxy.start({ target: { port: nats.server.port } });
-  let client: Client | undefined;
-  try {
-    client = await connect({ servers: proxy.url });
-    await use(coreOf(client), proxy, nats);
-  } finally {
-    proxy.heal();
-    await client?.close();
-    await proxy.close();
-    await nats.close();
-  }
-}
-
-async function stored(nats: TestNats): Promise<number> {
-  return (await nats.stream("S")).state.messages;
-}
-
-function failure(code: string, ...parts: string[]): (error: Error & { code?: string }) => boolean {
-  return (error) => {
-    assert.equal(error.code, code, `${error.name}: ${error.message}`);
-    for (const part of parts) assert.ok(error.message.includes(part), error.message);
-    return true;
-  };
-}
+import { subject } from "./subject.ts";
+import { failure } from "./testdata/failure.ts";
+import { withCore } from "./testdata/nats_ground.ts";
+import { type Ground, S, stored, STREAM, withGround } from "./testdata/publisher_ground.ts";
 
 test("the ack tells where the message is", async () => {
   await withCore(async (core, nats) => {
@@ -135,8 +85,7 @@ test("a service that answers in a stream's place is no ack", async () => {
 });
 
 test("an ack that is lost is told as a message that may be stored", async () => {
-  await withProxy(async (core, proxy, nats) => {
-    await ensureStream(coreOf(nats.client), STREAM);
+  await withGround(async ({ core, proxy, nats }) => {
     await publishToStream(core, S, 1);
     proxy.drop({ direction: "toClient" });
     await assert.rejects(
@@ -151,21 +100,27 @@ test("an ack that is lost is told as a message that may be stored", async () => 
   });
 });
 
+/** Loses all acks from now on, and counts what is published. */
+async function loseAcks({ nats, proxy }: Ground): Promise<{ readonly attempts: number }> {
+  const seen = { attempts: 0 };
+  nats.connection.subscribe("s.1", { callback: () => void seen.attempts++ });
+  await nats.connection.flush();
+  proxy.drop({ direction: "toClient" });
+  return seen;
+}
+
 test("a retry after a lost ack stores the message once", async () => {
-  await withProxy(async (core, proxy, nats) => {
-    await ensureStream(coreOf(nats.client), STREAM);
+  await withGround(async (ground) => {
+    const { core, proxy, nats } = ground;
     await publishToStream(core, S, 0);
-    let attempts = 0;
-    nats.connection.subscribe("s.1", { callback: () => void attempts++ });
-    await nats.connection.flush();
-    proxy.drop({ direction: "toClient" });
+    const seen = await loseAcks(ground);
     const acks = Promise.all(Array.from({ length: 20 }, (_, n) =>
       publishToStream(core, S, n, {
         id: `m-${n}`,
         timeoutMs: 150,
         retry: { attempts: 100, initialMs: 50, maxMs: 100 },
       })));
-    await waitUntil(() => attempts > 40, { what: "all have been tried again" });
+    await waitUntil(() => seen.attempts > 40, { what: "all have been tried again" });
     proxy.heal(); // which resets the connection, so the acks are lost for good
     for (const ack of await acks) assert.equal(ack.duplicate, true);
     assert.equal(await stored(nats), 21);
@@ -173,13 +128,10 @@ test("a retry after a lost ack stores the message once", async () => {
 });
 
 test("a retry that a stream has forgotten recognises its own message", async () => {
-  await withProxy(async (core, proxy, nats) => {
-    await ensureStream(coreOf(nats.client), { ...STREAM, duplicateWindowMs: 100 });
+  await withGround(async (ground) => {
+    const { core, proxy, nats } = ground;
     await publishToStream(core, S, 0);
-    let attempts = 0;
-    nats.connection.subscribe("s.1", { callback: () => void attempts++ });
-    await nats.connection.flush();
-    proxy.drop({ direction: "toClient" });
+    const seen = await loseAcks(ground);
     const publish = (id: string) =>
       publishToStream(core, S, 1, {
         id,
@@ -188,13 +140,13 @@ test("a retry that a stream has forgotten recognises its own message", async () 
         retry: { delaysMs: [500, 500, 500, 500] },
       });
     const pending = publish("mine");
-    await waitUntil(() => attempts > 1, { what: "it has been tried again" });
+    await waitUntil(() => seen.attempts > 1, { what: "it has been tried again" });
     proxy.heal();
     assert.deepEqual(await pending, { stream: "S", sequence: 2, duplicate: true });
     assert.equal(await stored(nats), 2);
     // A message of somebody else stays a conflict, and one that was answered at once as well.
     await assert.rejects(publish("other"), failure("sequence_conflict"));
-  });
+  }, { ...STREAM, duplicateWindowMs: 100 });
 });
 
 test("a server that is restarted gets the message in the end", async () => {
@@ -213,8 +165,7 @@ test("a server that is restarted gets the message in the end", async () => {
 });
 
 test("without a retry there is one attempt", async () => {
-  await withProxy(async (core, proxy, nats) => {
-    await ensureStream(coreOf(nats.client), STREAM);
+  await withGround(async ({ core, proxy }) => {
     await publishToStream(core, S, 1);
     proxy.drop({ direction: "toTarget" });
     await assert.rejects(publishToStream(core, S, 1, { timeoutMs: 100, id: "a" }), {

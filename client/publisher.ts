@@ -4,12 +4,13 @@ import { PublisherEngine } from "./_publisher_engine.ts";
 import { stoppedError } from "./_publisher_errors.ts";
 import { createEntry, type PublisherStats, untilSettled } from "./_publisher_entry.ts";
 import { checkAutoCreateOptions, type StreamAutoCreate } from "./auto_create.ts";
+import { checkWait, type WaitBounds } from "./call_options.ts";
 import type { Abandoned, ClientCore, Resource } from "./core.ts";
 import { timeoutError, untilAborted, withDeadline } from "./deadline.ts";
 import type { PubAck } from "./pub_ack.ts";
 import { type RetryPolicy, validateRetryPolicy } from "./retry_policy.ts";
 import type { BoundSubject } from "./subject.ts";
-import { checkDurationMs, checkInteger, checkOptions, checkSignal } from "./validate.ts";
+import { checkDurationMs, checkInteger, checkOptions } from "./validate.ts";
 
 export type { PublisherStats } from "./_publisher_entry.ts";
 
@@ -22,14 +23,17 @@ export const PUBLISHER_MAX_WAITING_BYTES: number = 64 * 1_048_576;
 
 /** How a publisher works. */
 export interface PublisherOptions {
-  /** Messages sent and not yet settled, 1 to 65,536. @default 256 */
+  /** Messages sent and not yet settled, 1 to 65,536. @default {@link PUBLISHER_MAX_MESSAGES}, 256 */
   readonly maxMessages?: number | undefined;
-  /** Bytes sent and not yet settled: subjects, headers and payloads. @default 8388608, 8 MiB */
+  /**
+   * Bytes sent and not yet settled: subjects, headers and payloads.
+   * @default {@link PUBLISHER_MAX_BYTES}, 8 MiB
+   */
   readonly maxBytes?: number | undefined;
   /**
    * Bytes that wait for room, where each message counts for 512 bytes more than it has. Beyond that
    * `publish` fails with `buffer_full`.
-   * @default 67108864, 64 MiB
+   * @default {@link PUBLISHER_MAX_WAITING_BYTES}, 64 MiB
    */
   readonly maxWaitingBytes?: number | undefined;
   /**
@@ -47,14 +51,6 @@ export interface PublisherOptions {
   readonly autoCreate?: true | StreamAutoCreate | undefined;
 }
 
-/** How long {@link Publisher.flush} waits. */
-export interface FlushOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's request timeout, 5000 */
-  readonly timeoutMs?: number | undefined;
-}
-
 /**
  * Publishes to streams without waiting for one ack before sending the next message.
  *
@@ -65,8 +61,9 @@ export interface Publisher extends AsyncDisposable {
   /**
    * Publishes a value and resolves once it is stored.
    *
-   * When too much is in flight it waits for room, first come, first served. Await the promises, or
-   * handle their rejections, and wait for room by awaiting some of them.
+   * When too much is in flight it waits for room, first come, first served. Without a `timeoutMs` of
+   * its own it has that of the publisher. Await the promises, or handle their rejections, and wait
+   * for room by awaiting some of them.
    *
    * @throws {TypeError | RangeError} for a subject, header or option that makes no sense, or a message
    * that exceeds `maxBytes`, before any I/O.
@@ -83,7 +80,7 @@ export interface Publisher extends AsyncDisposable {
    * @throws {JsflowError} `timeout`
    * @throws the signal's reason when it aborts.
    */
-  flush(options?: FlushOptions): Promise<void>;
+  flush(options?: WaitBounds): Promise<void>;
   /** What it has done, and has to do. */
   readonly stats: PublisherStats;
   /** Takes nothing new, and resolves when everything is settled. Idempotent and joined. */
@@ -180,22 +177,19 @@ class PipelinedPublisher implements Publisher, Resource {
     const { timeoutMs, retry, maxBytes } = this.#settings;
     const source = { subject, value, options, timeoutMs, retry };
     const publication = checkPublication(this.#core, "publish", source);
-    const { name, bytes, signal } = publication;
+    const { name, bytes, bounds } = publication;
     if (bytes > maxBytes) {
       throw new RangeError(
         `cannot publish to ${name}: the message has ${bytes} bytes, more than maxBytes, ${maxBytes}`,
       );
     }
-    signal?.throwIfAborted();
+    bounds.signal?.throwIfAborted();
     if (this.#isStopped) throw stoppedError(name);
     return publication;
   }
 
-  async flush(options?: FlushOptions): Promise<void> {
-    const given: FlushOptions = checkOptions("flush", options, ["signal", "timeoutMs"]);
-    const { timeoutMs = this.#core.requestTimeoutMs } = given;
-    const signal = checkSignal("flush: signal", given.signal);
-    checkDurationMs("flush: timeoutMs", timeoutMs, { min: 1 });
+  async flush(options?: WaitBounds): Promise<void> {
+    const { signal, timeoutMs } = checkWait("flush", options, this.#core.requestTimeoutMs);
     const onTimeout = () => timeoutError("settle all messages", timeoutMs);
     await withDeadline(
       { signal, timeoutMs, onTimeout },

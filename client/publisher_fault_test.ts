@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { connect } from "./connect.ts";
 import { coreOf } from "./core.ts";
 import { ensureStream } from "./ensure_stream.ts";
 import { createPublisher } from "./publisher.ts";
 import { createStreams } from "./streams.ts";
-import { code, numbers, S, stored, STREAM, withGround } from "./testdata/publisher_ground.ts";
+import { failure } from "./testdata/failure.ts";
+import { numbers, S, stored, STREAM, withGround } from "./testdata/publisher_ground.ts";
+import { QUICK, untilLost, withConnected } from "./testdata/server_ground.ts";
 
 test("acks that are lost are retried by their id, and stored once", async () => {
   await withGround(async ({ nats, proxy, publisher }) => {
@@ -34,7 +35,7 @@ test("without an id nothing is sent twice, and the error says what may be", asyn
     await it.publish(S, "warm");
     proxy.drop({ direction: "toClient" });
     const late = it.publish(S, 1);
-    await assert.rejects(late, code("timeout", "150 ms", "may have been stored", "an id"));
+    await assert.rejects(late, failure("timeout", "150 ms", "may have been stored", "an id"));
     const cut = it.publish(S, 2, { timeoutMs: 20_000 });
     const withId = it.publish(S, 3, { timeoutMs: 20_000, id: "a", retry: { attempts: 1 } });
     const results = Promise.allSettled([cut, withId]);
@@ -42,7 +43,7 @@ test("without an id nothing is sent twice, and the error says what may be", asyn
     proxy.heal(); // resets the connection
     for (const result of await results) {
       if (result.status === "fulfilled") assert.fail();
-      code("not_connected", "may have been stored")(result.reason);
+      failure("not_connected", "may have been stored")(result.reason);
     }
     await waitUntil(() => it.publish(S, 4), { what: "the connection is back" });
     assert.equal(await stored(nats), 5);
@@ -50,15 +51,10 @@ test("without an id nothing is sent twice, and the error says what may be", asyn
 });
 
 test("a restart of the server loses no message that has an id", async () => {
-  const nats = await startTestNats({ fileStorage: true });
-  const client = await connect({
-    ...nats.server.connectOptions,
-    reconnect: { initialMs: 20, maxMs: 50 },
-    breaker: false,
-  });
-  try {
-    await ensureStream(coreOf(client), STREAM);
-    const it = createPublisher(coreOf(client), {
+  const client = { ...QUICK, breaker: false } as const;
+  await withConnected({ client }, async ({ server, client, core }) => {
+    await ensureStream(core, STREAM);
+    const it = createPublisher(core, {
       maxMessages: 64,
       timeoutMs: 5_000,
       retry: { attempts: 50, initialMs: 20, maxMs: 100 },
@@ -75,18 +71,15 @@ test("a restart of the server loses no message that has an id", async () => {
     workers.catch(() => {});
     for (const at of [500, 1_500]) {
       await waitUntil(() => it.stats.published > at, { what: `${at} are stored`, intervalMs: 1 });
-      await nats.server.restart();
+      await server.restart();
     }
     await workers;
     assert.equal(it.stats.published, total);
-    const info = await createStreams(coreOf(client)).info("S");
+    const info = await createStreams(core).info("S");
     assert.equal(info.messages, total);
     const found = new Set(await numbers({ client }, info.lastSequence));
     assert.equal(found.size, total);
-  } finally {
-    await client.close();
-    await nats.close();
-  }
+  });
 });
 
 test("while the connection is down new messages fail at once, unless they are retried", async () => {
@@ -94,8 +87,8 @@ test("while the connection is down new messages fail at once, unless they are re
     const it = publisher({ timeoutMs: 10_000 });
     await it.publish(S, 0);
     proxy.cut();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
-    await assert.rejects(it.publish(S, 1), code("not_connected"));
+    await untilLost(client);
+    await assert.rejects(it.publish(S, 1), failure("not_connected"));
     const retry = { attempts: 100, initialMs: 10, maxMs: 50 };
     const kept = [2, 3, 4].map((n) => it.publish(S, n, { id: `${n}`, retry }));
     proxy.heal();
@@ -109,8 +102,8 @@ test("a connection that does not come back ends in an error", async () => {
     const it = publisher({ timeoutMs: 100, retry: { delaysMs: [10, 10] } });
     await it.publish(S, 0);
     proxy.cut();
-    await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
-    await assert.rejects(it.publish(S, 1, { id: "a" }), code("not_connected"));
+    await untilLost(client);
+    await assert.rejects(it.publish(S, 1, { id: "a" }), failure("not_connected"));
     assert.equal(it.stats.inFlight, 0);
   });
 });
@@ -129,7 +122,7 @@ test("closing the client sends what waits, and tells what it had to give up", as
     lost.catch(() => {});
     const { abandoned } = await other.close();
     assert.deepEqual(abandoned, [{ what: "publisher", count: 1 }]);
-    await assert.rejects(lost, code("connection_closed", "may have been stored"));
+    await assert.rejects(lost, failure("connection_closed", "may have been stored"));
     assert.equal(stuck.stats.inFlight, 0);
   });
 });

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats } from "../testing/test_nats.ts";
+import type { ServerConfigValue } from "../testing/server_config.ts";
+import type { TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import { connect } from "./connect.ts";
 import { coreOf } from "./core.ts";
 import { ensureStream } from "./ensure_stream.ts";
 import { json } from "./json.ts";
-import { createPublisher, type PublisherOptions } from "./publisher.ts";
+import { createPublisher, type Publisher, type PublisherOptions } from "./publisher.ts";
 import { createStreams } from "./streams.ts";
 import { subject } from "./subject.ts";
-import { code, numbers, S, stored, STREAM, withGround } from "./testdata/publisher_ground.ts";
+import { failure } from "./testdata/failure.ts";
+import { withCore } from "./testdata/nats_ground.ts";
+import { numbers, S, stored, STREAM, withGround } from "./testdata/publisher_ground.ts";
+import { withClient } from "./testdata/server_ground.ts";
 
 test("messages are stored in the order of the calls, several at a time", async () => {
   await withGround(async ({ nats, publisher }) => {
@@ -63,7 +66,7 @@ test("too much that waits for room is refused", async () => {
     proxy.heal();
     for (const [n, result] of (await results).entries()) {
       if (n < 5) assert.equal(result.status, "fulfilled");
-      else if (result.status === "rejected") code("buffer_full", "4 messages")(result.reason);
+      else if (result.status === "rejected") failure("buffer_full", "4 messages")(result.reason);
       else assert.fail();
     }
   });
@@ -81,7 +84,7 @@ test("waiting for room ends at the deadline or with the signal, and others go on
     const last = it.publish(S, 3);
     controller.abort(reason);
     await assert.rejects(aborted, (error) => error === reason);
-    await assert.rejects(late, code("timeout", "no room", "nothing was sent"));
+    await assert.rejects(late, failure("timeout", "no room", "nothing was sent"));
     assert.deepEqual([it.stats.inFlight, it.stats.waiting], [1, 1]);
     proxy.heal();
     await Promise.all([first, last]);
@@ -112,7 +115,7 @@ test("flush waits for what was published, not for what comes", async () => {
     await it.flush();
     proxy.stall({ direction: "toClient" });
     const first = Promise.allSettled([1, 2, 3, 4].map((n) => it.publish(S, n)));
-    await assert.rejects(it.flush({ timeoutMs: 50 }), code("timeout"));
+    await assert.rejects(it.flush({ timeoutMs: 50 }), failure("timeout"));
     const reason = new Error("enough");
     await assert.rejects(it.flush({ signal: AbortSignal.abort(reason) }), (e) => e === reason);
     const flushed = it.flush();
@@ -136,7 +139,7 @@ test("flush counts failures as settled", async () => {
     const lost = it.publish(Nowhere, 1);
     lost.catch(() => {});
     await it.flush();
-    await assert.rejects(lost, code("stream_not_found", "nowhere"));
+    await assert.rejects(lost, failure("stream_not_found", "nowhere"));
     assert.equal(it.stats.failed, 1);
   });
 });
@@ -148,7 +151,7 @@ test("close takes nothing new and waits for the rest", async () => {
     const all = Array.from({ length: 10 }, (_, n) => it.publish(S, n));
     const closing = it.close();
     assert.equal(it.close(), closing);
-    await assert.rejects(it.publish(S, 99), code("connection_closed"));
+    await assert.rejects(it.publish(S, 99), failure("connection_closed"));
     proxy.heal();
     await closing;
     await Promise.all(all);
@@ -208,57 +211,43 @@ test("expectations and conflicts travel with each message", async () => {
       "fulfilled",
     ]);
     const [, , refused] = results;
-    if (refused?.status === "rejected") code("sequence_conflict")(refused.reason);
+    if (refused?.status === "rejected") failure("sequence_conflict")(refused.reason);
   });
 });
 
+/** Runs a test with a publisher of a user with these permissions only. */
+async function withRestricted(
+  permissions: ServerConfigValue,
+  use: (publisher: Publisher, nats: TestNats) => Promise<void>,
+): Promise<void> {
+  const users = [{ user: "admin", password: "p" }, { user: "u", password: "p", permissions }];
+  const credentials = { user: "admin", pass: "p" };
+  await withCore(async (admin, nats) => {
+    await ensureStream(admin, STREAM);
+    await withClient({ servers: nats.url, user: "u", pass: "p" }, async (client) => {
+      await use(createPublisher(coreOf(client), { timeoutMs: 20_000 }), nats);
+    });
+  }, { server: { credentials, config: { authorization: { users } } } });
+}
+
 test("a subject that the user may not publish to is told at once", async () => {
-  const permissions = {
-    publish: ["s.1", "$JS.API.>"],
-    subscribe: ["_INBOX.>"],
-  };
-  const nats = await startTestNats({
-    server: {
-      credentials: { user: "admin", pass: "p" },
-      config: {
-        authorization: {
-          users: [{ user: "admin", password: "p" }, { user: "u", password: "p", permissions }],
-        },
-      },
-    },
-  });
-  const client = await connect({ servers: nats.url, user: "u", pass: "p" });
-  try {
-    await ensureStream(coreOf(nats.client), STREAM);
-    const it = createPublisher(coreOf(client), { timeoutMs: 20_000 });
+  const permissions = { publish: ["s.1", "$JS.API.>"], subscribe: ["_INBOX.>"] };
+  await withRestricted(permissions, async (it) => {
     const Denied = subject("s.2", json<number>());
     const denied = it.publish(Denied, 1);
     denied.catch(() => {});
     assert.equal((await it.publish(S, 1)).sequence, 1);
-    await assert.rejects(denied, code("permission_denied", "s.2"));
+    await assert.rejects(denied, failure("permission_denied", "s.2"));
     assert.equal(it.stats.inFlight, 0);
-  } finally {
-    await client.close();
-    await nats.close();
-  }
+  });
 });
 
 test("when acks may not be received, the error says that the message may be stored", async () => {
   const permissions = { publish: [">"], subscribe: { deny: ["_INBOX.>"] } };
-  const users = [{ user: "admin", password: "p" }, { user: "u", password: "p", permissions }];
-  const nats = await startTestNats({
-    server: { credentials: { user: "admin", pass: "p" }, config: { authorization: { users } } },
-  });
-  const client = await connect({ servers: nats.url, user: "u", pass: "p" });
-  try {
-    await ensureStream(coreOf(nats.client), STREAM);
-    const it = createPublisher(coreOf(client), { timeoutMs: 20_000 });
-    await assert.rejects(it.publish(S, 1), code("permission_denied", "may have been stored"));
+  await withRestricted(permissions, async (it, nats) => {
+    await assert.rejects(it.publish(S, 1), failure("permission_denied", "may have been stored"));
     assert.equal(await stored(nats), 1);
-  } finally {
-    await client.close();
-    await nats.close();
-  }
+  });
 });
 
 test("misuse is refused before any I/O", async () => {
@@ -279,7 +268,7 @@ test("misuse is refused before any I/O", async () => {
     await assert.rejects(it.publish(S, 1, { retry: { attempts: 2 } }), TypeError);
     await assert.rejects(it.publish(S, 1, { autoCreate: true } as object), TypeError);
     await assert.rejects(it.publish("s.1" as unknown as typeof S, 1), TypeError);
-    await assert.rejects(it.publish(S, 1n), code("encode_failed"));
+    await assert.rejects(it.publish(S, 1n), failure("encode_failed"));
     await assert.rejects(it.flush({ timeoutMs: 0 }), RangeError);
     await assert.rejects(it.flush({ nope: 1 } as object), TypeError);
     assert.equal(await stored(nats), 0);

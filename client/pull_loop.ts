@@ -1,11 +1,6 @@
 import type { JetStreamClient } from "@nats-io/jetstream";
-import {
-  createInbox,
-  type Msg,
-  nanos,
-  type NatsConnection,
-  type Subscription,
-} from "@nats-io/nats-core";
+import { type Msg, nanos, type NatsConnection, type Subscription } from "@nats-io/nats-core";
+import { newInbox } from "./_new_inbox.ts";
 import { parseDelivery, type StreamDelivery } from "./delivery.ts";
 
 /** Why a pull loop asks its owner to look at the consumer. */
@@ -106,9 +101,7 @@ export class PullLoop {
     this.#starved = this.#served = false;
     this.#lastHeard = this.#lastCheck = performance.now();
     const { connection } = this.#options;
-    // Users may be allowed to subscribe below an inbox prefix of their own only.
-    const { options } = connection as { options?: { inboxPrefix?: string } };
-    const inbox = this.#inbox = createInbox(options?.inboxPrefix);
+    const inbox = this.#inbox = newInbox(connection);
     this.#subscription = connection.subscribe(`${inbox}.*`, {
       callback: (error, message) => {
         const isCurrent = inbox === this.#inbox && this.#subscription !== undefined;

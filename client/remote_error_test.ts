@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Msg } from "@nats-io/nats-core";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
-import { type ClientCore, coreOf } from "./core.ts";
+import type { ClientCore } from "./core.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { JsflowError } from "./errors.ts";
 import { json } from "./json.ts";
@@ -11,18 +10,9 @@ import { request } from "./request.ts";
 import { serve, type ServeOptions } from "./serve.ts";
 import { ServiceError } from "./service_error.ts";
 import type { StandardSchema } from "./standard_schema.ts";
+import { Shout } from "./testdata/messages.ts";
+import { withCore, withMessaging } from "./testdata/nats_ground.ts";
 import { text } from "./text.ts";
-
-const Shout: Endpoint<string, string> = endpoint("shout", { request: text(), reply: text() });
-
-async function withNats(use: (nats: TestNats, core: ClientCore) => Promise<void>): Promise<void> {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    await use(nats, coreOf(nats.client));
-  } finally {
-    await nats.close();
-  }
-}
 
 /** The error that a requester gets, and what travelled to raise it. */
 async function failure(
@@ -43,7 +33,7 @@ async function failure(
 }
 
 test("what a ServiceError says travels, and nothing else of it", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const said = "größe 50% — line\r\nX-Evil: 1\0 ";
     const service = await serve(core, Shout, (value) => {
       if (value === "plain") throw new ServiceError("transient", "later");
@@ -66,7 +56,7 @@ test("what a ServiceError says travels, and nothing else of it", async () => {
 });
 
 test("of other errors only the class and a code travel", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const told: unknown[] = [];
     const thrown: Record<string, unknown> = {
       error: new Error("password=hunter2"),
@@ -109,12 +99,7 @@ test("of other errors only the class and a code travel", async () => {
 });
 
 test("long messages are cut, also to what the server takes", async () => {
-  const nats = await startTestNats({
-    preset: "minimal",
-    server: { config: { max_payload: 2_048 } },
-  });
-  try {
-    const core = coreOf(nats.client);
+  await withCore(async (core) => {
     const service = await serve(core, Shout, (value) => {
       throw new ServiceError("invalid", value.repeat(10_000), { code: "long" });
     });
@@ -123,13 +108,11 @@ test("long messages are cut, also to what the server takes", async () => {
     const wide = await failure(core, Shout, "日");
     assert.deepEqual([wide.error.errorClass, wide.error.remoteCode], ["invalid", "long"]);
     await service.drain();
-  } finally {
-    await nats.close();
-  }
+  }, { preset: "minimal", server: { config: { max_payload: 2_048 } } });
 });
 
 test("a request that is undecodable or fails the schema is invalid; the handler is not called", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const schema: StandardSchema<number, number> = {
       "~standard": {
         version: 1,
@@ -157,7 +140,7 @@ test("a request that is undecodable or fails the schema is invalid; the handler 
 });
 
 test("a reply that cannot be encoded, or is too large, is fatal", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const Any = endpoint("any", { request: text(), reply: json<unknown>() });
     const service = await serve(core, Any, (value) => {
       return value === "large" ? "x".repeat(core.maxPayloadBytes) : { n: 1n };

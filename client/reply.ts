@@ -10,5 +10,5 @@ export interface Reply<T> {
   /** The subject that it came on: an inbox of the requester. */
   readonly subject: string;
   /** The native message. */
-  readonly message: NatsMessage;
+  readonly native: NatsMessage;
 }

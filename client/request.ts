@@ -1,27 +1,23 @@
 import { isWorthRetry } from "./_error_headers.ts";
 import { RequestCall } from "./_request_call.ts";
 import { openRequest } from "./_request_inbox.ts";
+import { type CallBounds, type CallOptions, checkCall } from "./call_options.ts";
 import { systemClock } from "./clock.ts";
 import type { ClientCore } from "./core.ts";
+import { isReason } from "./deadline.ts";
 import type { BoundEndpoint } from "./endpoint.ts";
 import type { MessageHeaders } from "./message_headers.ts";
 import type { NatsMessage } from "./native.ts";
 import type { Reply } from "./reply.ts";
 import { retryDelayMs, type RetryPolicy, validateRetryPolicy } from "./retry_policy.ts";
-import { checkDurationMs, checkOptions, checkSignal } from "./validate.ts";
 
-/** How a request is made. */
-export interface RequestOptions {
-  /**
-   * Milliseconds that each attempt waits for the answer, and for the connection before that.
-   *
-   * @default the client's requestTimeoutMs
-   */
-  readonly timeoutMs?: number | undefined;
+/**
+ * How a request is made. Each attempt has its `timeoutMs` for the answer, and for the connection
+ * before that.
+ */
+export interface RequestOptions extends CallOptions {
   /** Headers to send along; they are copied. @default none */
   readonly headers?: MessageHeaders | undefined;
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
   /**
    * Tries again when nobody listened, no answer came in time, or the service said that its error is
    * transient. After a time-out the service may have done the work: ask for retries only where doing
@@ -49,23 +45,18 @@ export async function requestMessage<Req, Res>(
   value: Req,
   options?: RequestOptions,
 ): Promise<Reply<Res>> {
-  const { headers, retry, signal, timeoutMs = core.requestTimeoutMs } = checkOptions(
-    "request",
-    options,
-    ["headers", "retry", "signal", "timeoutMs"],
-  );
-  checkSignal("request: signal", signal);
-  checkDurationMs("request: timeoutMs", timeoutMs, { min: 1 });
+  const bounds = checkCall(core, "request", options, ["headers", "retry"]);
+  const { headers, retry } = options ?? {};
+  const { signal } = bounds;
   if (retry !== undefined) checkRetry(retry);
   const call = new RequestCall(core, endpoint, { value, headers });
   signal?.throwIfAborted();
-  if (retry === undefined) return await attempt(core, call, { signal, timeoutMs });
+  if (retry === undefined) return await attempt(core, call, bounds);
   for (let failedAttempts = 1;; failedAttempts++) {
     try {
-      return await attempt(core, call, { signal, timeoutMs });
+      return await attempt(core, call, bounds);
     } catch (error) {
-      const isReason = signal?.aborted === true && error === signal.reason;
-      if (isReason || !isWorthRetry(error)) throw error;
+      if (isReason(error, signal) || !isWorthRetry(error)) throw error;
       const delayMs = retryDelayMs(retry, failedAttempts, Math.random);
       if (delayMs === undefined) throw error;
       await systemClock.sleep(delayMs, signal);
@@ -83,7 +74,7 @@ function checkRetry(retry: RetryPolicy): void {
 async function attempt<Req, Res>(
   core: ClientCore,
   call: RequestCall<Req, Res>,
-  bounds: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
+  bounds: CallBounds,
 ): Promise<Reply<Res>> {
   const operation = call.begin();
   try {

@@ -3,31 +3,32 @@ import { ReplyQueue } from "./_reply_queue.ts";
 import { RequestCall } from "./_request_call.ts";
 import { openRequest } from "./_request_inbox.ts";
 import type { Operation } from "../trace/telemetry.ts";
+import { type CallBounds, type CallOptions, checkCall } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import type { BoundEndpoint } from "./endpoint.ts";
 import type { MessageHeaders } from "./message_headers.ts";
 import type { NatsMessage } from "./native.ts";
 import type { Reply } from "./reply.ts";
-import {
-  checkDurationMs,
-  checkFunction,
-  checkInteger,
-  checkOptions,
-  checkSignal,
-} from "./validate.ts";
+import { checkDurationMs, checkFunction, checkInteger } from "./validate.ts";
 
-const DEFAULT_MAX_PENDING = 1_024;
+/** Replies of a request to many that wait to be read, unless its options say otherwise. */
+export const DEFAULT_MAX_WAITING_REPLIES: number = 1_024;
 
-/** How a request to many is made, and when it has enough. */
-export interface RequestManyOptions {
+/**
+ * How a request to many is made, and when it has enough. It ends after `timeoutMs`, which is no
+ * error.
+ */
+export interface RequestManyOptions extends CallOptions {
   /** Ends after this many replies, failed ones included. @default no bound */
   readonly maxReplies?: number | undefined;
   /** Ends when no further reply comes for this many milliseconds. @default no bound */
   readonly stallMs?: number | undefined;
-  /** Ends after this many milliseconds. @default the client's requestTimeoutMs */
-  readonly timeoutMs?: number | undefined;
-  /** Most replies that wait to be read; one more is an error. @default 1024 */
-  readonly maxPending?: number | undefined;
+  /**
+   * Most replies that wait to be read; one more is an error.
+   *
+   * @default {@link DEFAULT_MAX_WAITING_REPLIES}, 1,024
+   */
+  readonly maxWaiting?: number | undefined;
   /** Headers to send along; they are copied. @default none */
   readonly headers?: MessageHeaders | undefined;
   /**
@@ -35,8 +36,6 @@ export interface RequestManyOptions {
    * reply ends the iteration with its error.
    */
   readonly onError?: ((error: unknown) => void) | undefined;
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** As `Messaging.requestMany` says. */
@@ -52,40 +51,35 @@ export function requestMany<Req, Res>(
 }
 
 interface Settings {
+  readonly bounds: CallBounds;
   readonly maxReplies: number;
   readonly stallMs: number | undefined;
-  readonly timeoutMs: number;
-  readonly maxPending: number;
+  readonly maxWaiting: number;
   readonly headers: MessageHeaders | undefined;
   readonly onError: ((error: unknown) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 function parseOptions(core: ClientCore, options: RequestManyOptions | undefined): Settings {
   const what = "requestMany";
-  const known: RequestManyOptions = checkOptions(what, options, [
+  const bounds = checkCall(core, what, options, [
     "headers",
-    "maxPending",
     "maxReplies",
+    "maxWaiting",
     "onError",
-    "signal",
     "stallMs",
-    "timeoutMs",
   ]);
-  const { headers, maxReplies, onError, signal, stallMs } = known;
-  const { maxPending = DEFAULT_MAX_PENDING, timeoutMs = core.requestTimeoutMs } = known;
+  const { headers, maxReplies, onError, stallMs } = options ?? {};
+  const { maxWaiting = DEFAULT_MAX_WAITING_REPLIES } = options ?? {};
   if (maxReplies !== undefined) checkInteger(`${what}: maxReplies`, maxReplies, { min: 1 });
   if (stallMs !== undefined) checkDurationMs(`${what}: stallMs`, stallMs, { min: 1 });
   if (onError !== undefined) checkFunction(`${what}: onError`, onError);
-  checkSignal(`${what}: signal`, signal);
   return {
+    bounds,
     headers,
     onError,
-    signal,
     stallMs,
     maxReplies: maxReplies ?? Infinity,
-    maxPending: checkInteger(`${what}: maxPending`, maxPending, { min: 1 }),
-    timeoutMs: checkDurationMs(`${what}: timeoutMs`, timeoutMs, { min: 1 }),
+    maxWaiting: checkInteger(`${what}: maxWaiting`, maxWaiting, { min: 1 }),
   };
 }
 
@@ -94,14 +88,14 @@ async function* collect<Req, Res>(
   call: RequestCall<Req, Res>,
   settings: Settings,
 ): AsyncGenerator<Reply<Res>, void, void> {
-  const { signal, timeoutMs, onError } = settings;
-  signal?.throwIfAborted();
+  const { bounds, onError } = settings;
+  bounds.signal?.throwIfAborted();
   const operation = call.begin();
   let replies: Replies | undefined;
   try {
     const startedAt = performance.now();
-    await core.ready(call.what, { signal, timeoutMs, bytes: call.bytes });
-    const leftMs = Math.max(1, timeoutMs - (performance.now() - startedAt));
+    await core.ready(call.what, { ...bounds, bytes: call.bytes });
+    const leftMs = Math.max(1, bounds.timeoutMs - (performance.now() - startedAt));
     replies = new Replies(core, { call, operation, settings, leftMs });
     for (;;) {
       const message = await replies.next();
@@ -144,6 +138,7 @@ interface RepliesSource {
 /** The replies to one request, until one of its bounds is reached. */
 class Replies {
   readonly #settings: Settings;
+  readonly #signal: AbortSignal | undefined;
   readonly #queue: ReplyQueue;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #closeRequest: () => void;
@@ -158,7 +153,9 @@ class Replies {
     const { call, operation, settings, leftMs } = source;
     const { subject, payload } = call;
     this.#settings = settings;
-    this.#queue = new ReplyQueue(settings.maxPending);
+    const { signal } = settings.bounds;
+    this.#signal = signal;
+    this.#queue = new ReplyQueue(settings.maxWaiting);
     this.#closeRequest = openRequest(core, {
       subject,
       payload,
@@ -167,15 +164,15 @@ class Replies {
       onFailure: (error) => this.end(error),
     });
     this.#timer = setTimeout(() => this.end(), leftMs);
-    settings.signal?.addEventListener("abort", this.#onAbort, { once: true });
-    if (settings.signal?.aborted) this.#onAbort();
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal?.aborted) this.#onAbort();
   }
 
   /** @throws the signal's reason when it has aborted; replies that wait are not read then. */
   async next(): Promise<NatsMessage | undefined> {
-    this.#settings.signal?.throwIfAborted();
+    this.#signal?.throwIfAborted();
     const message = await this.#queue.next();
-    this.#settings.signal?.throwIfAborted();
+    this.#signal?.throwIfAborted();
     return message;
   }
 
@@ -184,7 +181,7 @@ class Replies {
     this.#queue.end(error);
     clearTimeout(this.#timer);
     clearTimeout(this.#stall);
-    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#closeRequest();
   }
 

@@ -1,27 +1,18 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import type { TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import { type ClientCore, coreOf } from "./core.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { json } from "./json.ts";
 import type { Reply } from "./reply.ts";
 import { requestMany, type RequestManyOptions } from "./request_many.ts";
 import { serve } from "./serve.ts";
 import { ServiceError } from "./service_error.ts";
+import { withMessaging } from "./testdata/nats_ground.ts";
 import { text } from "./text.ts";
 
 const Who: Endpoint<string, string> = endpoint("who", { request: text(), reply: text() });
-
-async function withNats(use: (nats: TestNats, core: ClientCore) => Promise<void>): Promise<void> {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    await use(nats, coreOf(nats.client));
-  } finally {
-    await nats.close();
-  }
-}
 
 /** Answers each request so many times; tells how many requests there were. */
 function answer(nats: TestNats, times: number): { requests: number } {
@@ -42,7 +33,7 @@ async function values<T>(replies: AsyncIterable<Reply<T>>): Promise<T[]> {
 }
 
 test("all who are asked answer, until the time is over", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const services = await Promise.all(
       ["a", "b", "c"].map((name) =>
         serve(core, Who, { queue: false }, (value, { setHeader }) => {
@@ -58,7 +49,7 @@ test("all who are asked answer, until the time is over", async () => {
 });
 
 test("it ends after so many replies, and after a stall", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen = answer(nats, 5);
     const long = { timeoutMs: 15_000 };
     const counted = requestMany(core, Who, "", { ...long, maxReplies: 3 });
@@ -72,7 +63,7 @@ test("it ends after so many replies, and after a stall", async () => {
 });
 
 test("replies have headers, subject and the native message", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const service = await serve(core, Who, (_value, context) => {
       context.setHeader("Name", "x");
       return "y";
@@ -80,14 +71,14 @@ test("replies have headers, subject and the native message", async () => {
     for await (const reply of requestMany(core, Who, "", { maxReplies: 1 })) {
       assert.equal(reply.value, "y");
       assert.equal(reply.headers.get("name"), "x");
-      assert.equal(reply.subject, reply.message.subject);
+      assert.equal(reply.subject, reply.native.subject);
     }
     await service.drain();
   });
 });
 
 test("nobody listens: an error; a service that says nothing: an empty end", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     await assert.rejects(values(requestMany(core, Who, "")), { code: "no_responders" });
     answer(nats, 0);
     assert.deepEqual(await values(requestMany(core, Who, "", { timeoutMs: 30 })), []);
@@ -95,7 +86,7 @@ test("nobody listens: an error; a service that says nothing: an empty end", asyn
 });
 
 test("failed replies end it, unless somebody takes them", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const Numbers: Endpoint<string, number> = endpoint("who", { request: text(), reply: json() });
     const failing = await serve(core, Who, { queue: false }, () => {
       throw new ServiceError("invalid", "no", { code: "no" });
@@ -126,11 +117,11 @@ test("failed replies end it, unless somebody takes them", async () => {
 });
 
 test("replies that nobody reads are bounded", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     answer(nats, 10);
     const seen: string[] = [];
     const attempt = async () => {
-      for await (const { value } of requestMany(core, Who, "", { maxPending: 3 })) {
+      for await (const { value } of requestMany(core, Who, "", { maxWaiting: 3 })) {
         seen.push(value);
         await core.connection.flush(); // the rest arrives meanwhile
         await core.connection.flush();
@@ -142,7 +133,7 @@ test("replies that nobody reads are bounded", async () => {
 });
 
 test("break, throw and abort end the wait for replies", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen = answer(nats, 2);
     const controller = new AbortController();
     const { signal } = controller;
@@ -172,13 +163,13 @@ test("break, throw and abort end the wait for replies", async () => {
 });
 
 test("what ends it leaves nothing open, although nobody reads on", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     answer(nats, 5);
     const long = 60_000;
     const ends: [string, RequestManyOptions][] = [
       ["maxReplies", { maxReplies: 2, timeoutMs: long }],
       ["stallMs", { stallMs: 20, timeoutMs: long }],
-      ["maxPending", { maxPending: 1, timeoutMs: long }],
+      ["maxWaiting", { maxWaiting: 1, timeoutMs: long }],
       ["timeoutMs", { timeoutMs: 100 }],
     ];
     for (const [what, options] of ends) {
@@ -194,7 +185,7 @@ test("what ends it leaves nothing open, although nobody reads on", async () => {
 });
 
 test("an abort is noticed although replies wait", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     answer(nats, 5);
     const controller = new AbortController();
     const { signal } = controller;
@@ -212,7 +203,7 @@ test("an abort is noticed although replies wait", async () => {
 });
 
 test("a lost connection ends it with an error", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen = answer(nats, 1);
     const attempt = values(requestMany(core, Who, "", { timeoutMs: 15_000 }));
     attempt.catch(() => {});
@@ -224,7 +215,7 @@ test("a lost connection ends it with an error", async () => {
 });
 
 test("misuse is refused at the call", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const before = nats.connection.stats().outMsgs;
     const types: unknown[] = [null, { max: 1 }, { signal: 5 }, { onError: 5 }, { stallMs: "1" }];
     for (const options of types) {
@@ -232,7 +223,7 @@ test("misuse is refused at the call", async () => {
     }
     const ranges: RequestManyOptions[] = [
       { maxReplies: 0 },
-      { maxPending: 0 },
+      { maxWaiting: 0 },
       { stallMs: 0 },
       { timeoutMs: NaN },
       { timeoutMs: 2 ** 31 },

@@ -1,30 +1,20 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { NatsServer } from "../testing/nats_server.ts";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import type { TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { bytes } from "./bytes.ts";
-import { connect } from "./connect.ts";
-import { type ClientCore, coreOf } from "./core.ts";
+import { coreOf } from "./core.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { json } from "./json.ts";
 import { RemoteError } from "./remote_error.ts";
 import { request, requestMessage, type RequestOptions } from "./request.ts";
 import { serve } from "./serve.ts";
 import { ServiceError } from "./service_error.ts";
+import { Shout } from "./testdata/messages.ts";
+import { withMessaging } from "./testdata/nats_ground.ts";
+import { connectionsOf, withClient, withServer } from "./testdata/server_ground.ts";
 import { text } from "./text.ts";
-
-const Shout: Endpoint<string, string> = endpoint("shout", { request: text(), reply: text() });
-
-async function withNats(use: (nats: TestNats, core: ClientCore) => Promise<void>): Promise<void> {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    await use(nats, coreOf(nats.client));
-  } finally {
-    await nats.close();
-  }
-}
 
 /** Subscribes to the endpoint by native means, and counts the requests. */
 function listen(nats: TestNats, answer?: (count: number) => string | undefined): { count: number } {
@@ -39,7 +29,7 @@ function listen(nats: TestNats, answer?: (count: number) => string | undefined):
 }
 
 test("request gives the value, requestMessage the headers too", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     nats.connection.subscribe("shout", {
       callback: (_error, message) =>
         void message.respond(`${message.string()}!`, { headers: message.headers! }),
@@ -51,28 +41,27 @@ test("request gives the value, requestMessage the headers too", async () => {
     assert.deepEqual(reply.headers.getAll("shop"), ["a", "b"]);
     assert.equal(reply.headers.get("Content-Type"), Shout.request.contentType);
     assert.match(reply.headers.get("traceparent") ?? "", /^00-/);
-    assert.equal(reply.message.string(), "b!");
+    assert.equal(reply.native.string(), "b!");
   });
 });
 
 test("many requests at a time get each their own answer, by one subscription", async () => {
-  await withNats(async (nats, core) => {
-    const service = await serve(core, Shout, { maxPending: 1_000 }, async (value) => {
+  await withMessaging(async (core, nats) => {
+    const service = await serve(core, Shout, { maxWaiting: 1_000 }, async (value) => {
       await new Promise((resolve) => setTimeout(resolve, Number(value) % 7));
       return `${value}!`;
     });
     const values = Array.from({ length: 500 }, (_, index) => String(index));
     const replies = await Promise.all(values.map((value) => request(core, Shout, value)));
     assert.deepEqual(replies, values.map((value) => `${value}!`));
-    const response = await fetch(`${nats.server.monitorUrl}/connz`);
-    const { connections } = await response.json() as { connections: { subscriptions: number }[] };
+    const connections = await connectionsOf(nats.server);
     assert.deepEqual(connections.map(({ subscriptions }) => subscriptions), [2]);
     await service.drain();
   });
 });
 
 test("nobody listens: said at once, and not retried unasked", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     await assert.rejects(request(core, Shout, "x", { timeoutMs: 30_000 }), {
       code: "no_responders",
       message: /^cannot request shout: nobody listens/,
@@ -81,7 +70,7 @@ test("nobody listens: said at once, and not retried unasked", async () => {
 });
 
 test("no answer: time-out; with retries as many as were asked for", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen = listen(nats, () => undefined);
     const once = { timeoutMs: 20 };
     await assert.rejects(request(core, Shout, "x", once), { code: "timeout", message: /20 ms/ });
@@ -93,7 +82,7 @@ test("no answer: time-out; with retries as many as were asked for", async () => 
 });
 
 test("a retry after a time-out, after no responders and after a transient error succeeds", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const retry = { attempts: 20, initialMs: 5, maxMs: 20 };
     const waiting = request(core, Shout, "x", { timeoutMs: 200, retry });
     await core.connection.flush();
@@ -115,7 +104,7 @@ test("a retry after a time-out, after no responders and after a transient error 
 });
 
 test("an invalid or fatal answer, and one that cannot be decoded, is not retried", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const Numbers: Endpoint<string, number> = endpoint("n", { request: text(), reply: json() });
     const Texts: Endpoint<string, string> = endpoint("n", { request: text(), reply: text() });
     let calls = 0;
@@ -140,7 +129,7 @@ test("an invalid or fatal answer, and one that cannot be decoded, is not retried
 });
 
 test("an answer after the time-out disturbs nobody", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     let late: (() => void) | undefined;
     nats.connection.subscribe("shout", {
       callback: (_error, message) => {
@@ -156,7 +145,7 @@ test("an answer after the time-out disturbs nobody", async () => {
 });
 
 test("aborting ends a request with the reason, also between retries", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen = listen(nats, () => undefined);
     const reason = { custom: "reason" };
     const controller = new AbortController();
@@ -184,9 +173,8 @@ test("aborting ends a request with the reason, also between retries", async () =
 });
 
 test("a lost connection fails what is under way at once, and the next request works", async () => {
-  await withNats(async (nats, core) => {
-    const other = await connect({ servers: nats.url });
-    try {
+  await withMessaging(async (core, nats) => {
+    await withClient({ servers: nats.url }, async (other) => {
       const seen = listen({ ...nats, connection: other.connection } as TestNats, (count) => {
         return count === 1 ? undefined : "back";
       });
@@ -202,16 +190,13 @@ test("a lost connection fails what is under way at once, and the next request wo
       await waitUntil(() => other.status === "connected", { what: "the other is back" });
       await other.connection.flush();
       assert.equal(await request(core, Shout, "x"), "back");
-    } finally {
-      await other.close();
-    }
+    });
   });
 });
 
 test("closing the client ends what is under way when the grace is over", async () => {
-  await withNats(async (nats, core) => {
-    const other = await connect({ servers: nats.url });
-    try {
+  await withMessaging(async (core, nats) => {
+    await withClient({ servers: nats.url }, async (other) => {
       const seen = listen({ ...nats, connection: other.connection } as TestNats, () => undefined);
       await other.connection.flush();
       const attempt = request(core, Shout, "x", { timeoutMs: 15_000 });
@@ -221,9 +206,7 @@ test("closing the client ends what is under way when the grace is over", async (
       assert.deepEqual(report.abandoned, [{ what: "requests under way", count: 1 }]);
       await assert.rejects(attempt, { code: "connection_closed" });
       await assert.rejects(request(core, Shout, "x"), { code: "connection_closed" });
-    } finally {
-      await other.close();
-    }
+    });
   });
 });
 
@@ -232,24 +215,18 @@ test("a request that the server forbids is refused by name, and so is the inbox"
     { user: "a", password: "p", permissions: { publish: ["other"] } },
     { user: "b", password: "p", permissions: { subscribe: ["other"] } },
   ];
-  const server = await NatsServer.start({ config: { authorization: { users } } });
-  try {
+  await withServer({ config: { authorization: { users } } }, async (server) => {
     for (const user of ["a", "b"]) {
-      const client = await connect({ servers: server.url, user, pass: "p" });
-      try {
+      await withClient({ servers: server.url, user, pass: "p" }, async (client) => {
         const attempt = request(coreOf(client), Shout, "x", { timeoutMs: 30_000 });
         await assert.rejects(attempt, { code: "permission_denied" }, user);
-      } finally {
-        await client.close();
-      }
+      });
     }
-  } finally {
-    await server.close();
-  }
+  });
 });
 
 test("hostile input is refused before any I/O", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const refused = async (attempt: Promise<unknown>, expected: unknown) => {
       const before = nats.connection.stats().outMsgs;
       await assert.rejects(attempt, expected as Error);

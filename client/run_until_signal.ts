@@ -11,7 +11,8 @@ import {
   MAX_TIMER_MS,
 } from "./validate.ts";
 
-const DEFAULT_GRACE_MS = 10_000;
+/** How long work may go on after a signal, and then each closing, in milliseconds. */
+export const DEFAULT_SHUTDOWN_GRACE_MS: number = 10_000;
 const DEFAULT_SIGNALS: readonly ShutdownSignal[] = ["SIGINT", "SIGTERM"];
 /** What terminals send to all processes of a group, npm and others send once more. */
 const REPEAT_MS = 250;
@@ -39,7 +40,7 @@ export interface RunUntilSignalOptions {
   /**
    * How long the work may go on after it was asked to end, and then each closing, in milliseconds.
    *
-   * @default 10000
+   * @default {@link DEFAULT_SHUTDOWN_GRACE_MS}, 10 seconds
    */
   readonly graceMs?: number | undefined;
   /** What is closed after the work, the last one first, each once the one before is closed. */
@@ -127,7 +128,7 @@ interface Settings {
 function parseOptions(options: RunUntilSignalOptions | undefined): Settings {
   const keys = ["close", "graceMs", "signal", "signals"] as const;
   const given: RunUntilSignalOptions = checkOptions("runUntilSignal", options, keys);
-  const { signals = DEFAULT_SIGNALS, graceMs = DEFAULT_GRACE_MS, close = [] } = given;
+  const { signals = DEFAULT_SIGNALS, graceMs = DEFAULT_SHUTDOWN_GRACE_MS, close = [] } = given;
   checkDurationMs("runUntilSignal: graceMs", graceMs);
   checkSignal("runUntilSignal: signal", given.signal);
   return { signals: checkSignals(signals), graceMs, close: checkAll(close), signal: given.signal };

@@ -1,12 +1,8 @@
-import { configure, type LogRecord, reset } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Msg, NatsConnection } from "@nats-io/nats-core";
-import { FaultProxy } from "../testing/fault_proxy.ts";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { Core } from "./_client_core.ts";
-import { connect } from "./connect.ts";
 import { type ClientCore, coreOf } from "./core.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 import { json } from "./json.ts";
@@ -16,6 +12,16 @@ import { serve } from "./serve.ts";
 import { ServiceError } from "./service_error.ts";
 import { subject } from "./subject.ts";
 import { subscribe } from "./subscribe.ts";
+import { withLogRecords } from "./testdata/log_records.ts";
+import { Shout } from "./testdata/messages.ts";
+import { withMessaging } from "./testdata/nats_ground.ts";
+import {
+  QUICK,
+  subscriptionsOf,
+  untilLost,
+  withClient,
+  withProxiedClient,
+} from "./testdata/server_ground.ts";
 import { text } from "./text.ts";
 
 const Double: Endpoint<number, number> = endpoint("double", {
@@ -26,35 +32,13 @@ const Quote: Endpoint<{ size: number }, { px: number }, "symbol"> = endpoint("qu
   request: json<{ size: number }>(),
   reply: json<{ px: number }>(),
 });
-const Shout: Endpoint<string, string> = endpoint("shout", { request: text(), reply: text() });
-
-async function withNats(use: (nats: TestNats, core: ClientCore) => Promise<void>): Promise<void> {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    await use(nats, coreOf(nats.client));
-  } finally {
-    await nats.close();
-  }
-}
-
-async function subscriptions({ server }: TestNats): Promise<number> {
-  const response = await fetch(`${server.monitorUrl}/connz`);
-  const { connections } = await response.json() as { connections: { subscriptions: number }[] };
-  return connections.reduce((sum, connection) => sum + connection.subscriptions, 0);
-}
-
-function gate(): { readonly opened: Promise<void>; open(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { opened: promise, open: resolve };
-}
-
 test("a handler answers, with params, headers and its own reply headers", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const service = await serve(core, Quote, ({ size }, context) => {
       assert.equal(context.subject, "quote.a=2Eb");
       assert.equal(context.headers.get("shop"), "s-1");
       assert.equal(context.signal.aborted, false);
-      assert.ok(context.message.reply);
+      assert.ok(context.native.reply);
       const { setHeader } = context;
       setHeader("Served-By", ["one", "two"]);
       context.setHeader("Once", "a");
@@ -70,20 +54,20 @@ test("a handler answers, with params, headers and its own reply headers", async 
     assert.deepEqual(reply.headers.getAll("served-by"), ["one", "two"]);
     assert.deepEqual(reply.headers.getAll("once"), ["b"]);
     assert.equal(reply.headers.get("content-type"), "application/json");
-    assert.equal(reply.subject, reply.message.subject);
+    assert.equal(reply.subject, reply.native.subject);
     await service.drain();
     assert.equal(service.stats.handled, 1);
   });
 });
 
 test("a handler that passes its deadline is answered for, once; a heartbeat extends it", async () => {
-  await withNats(async (nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core, nats) => {
+    const hold = Promise.withResolvers<void>();
     const reasons: unknown[] = [];
     const service = await serve(core, Shout, { timeoutMs: 150 }, async (value, context) => {
       if (value === "slow") {
         context.signal.addEventListener("abort", () => reasons.push(context.signal.reason));
-        await hold.opened;
+        await hold.promise;
         return "late";
       }
       const until = performance.now() + 450;
@@ -102,8 +86,8 @@ test("a handler that passes its deadline is answered for, once; a heartbeat exte
     assert.equal(inbox[0]?.headers?.get("Jsflow-Error-Class"), "transient");
     assert.equal(inbox[0]?.headers?.get("Jsflow-Error-Code"), "timeout");
     assert.equal(reasons.length, 1);
-    assert.equal(service.stats.active, 1);
-    hold.open();
+    assert.equal(service.stats.inFlight, 1);
+    hold.resolve();
     await service.drain();
     await nats.connection.flush();
     assert.equal(inbox.length, 1);
@@ -112,21 +96,21 @@ test("a handler that passes its deadline is answered for, once; a heartbeat exte
 });
 
 test("what exceeds the concurrency waits, what exceeds that is refused at once", async () => {
-  await withNats(async (_nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core) => {
+    const hold = Promise.withResolvers<void>();
     let inside = 0;
     let most = 0;
-    const options = { concurrency: 3, maxPending: 2 };
+    const options = { concurrency: 3, maxWaiting: 2 };
     const service = await serve(core, Double, options, async (value) => {
       most = Math.max(most, ++inside);
-      await hold.opened;
+      await hold.promise;
       inside--;
       return value * 2;
     });
     const outcomes = Array.from({ length: 9 }, (_, value) => request(core, Double, value));
     const settled = Promise.allSettled(outcomes);
     await waitUntil(() => service.stats.received === 9, { what: "all have arrived" });
-    assert.deepEqual([service.stats.active, service.stats.pending, service.stats.dropped], [
+    assert.deepEqual([service.stats.inFlight, service.stats.waiting, service.stats.dropped], [
       3,
       2,
       4,
@@ -134,7 +118,7 @@ test("what exceeds the concurrency waits, what exceeds that is refused at once",
     for (const outcome of outcomes.slice(5)) {
       await assert.rejects(outcome, { errorClass: "transient", remoteCode: "busy" });
     }
-    hold.open();
+    hold.resolve();
     const values = (await settled).map((one) => one.status === "fulfilled" ? one.value : undefined);
     assert.deepEqual(values.slice(0, 5), [0, 2, 4, 6, 8]);
     assert.equal(most, 3);
@@ -143,9 +127,8 @@ test("what exceeds the concurrency waits, what exceeds that is refused at once",
 });
 
 test("services share by default, and all answer with queue: false", async () => {
-  await withNats(async (nats, core) => {
-    const other = await connect({ servers: nats.url });
-    try {
+  await withMessaging(async (core, nats) => {
+    await withClient({ servers: nats.url }, async (other) => {
       const counts = [0, 0];
       const count = (index: 0 | 1) => (value: number) => {
         counts[index]!++;
@@ -163,25 +146,25 @@ test("services share by default, and all answer with queue: false", async () => 
       await request(core, Double, 1);
       await waitUntil(() => third.stats.handled === 1, { what: "it was asked as well" });
       for (const service of [first, second, third]) await service.drain();
-    } finally {
-      await other.close();
-    }
+    });
   });
 });
 
 test("drain answers what has arrived, and takes nothing new", async () => {
-  await withNats(async (nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core, nats) => {
+    const hold = Promise.withResolvers<void>();
     const service = await serve(core, Double, { concurrency: 1 }, async (value) => {
-      await hold.opened;
+      await hold.promise;
       return value * 2;
     });
     const asked = Promise.all([1, 2, 3].map((value) => request(core, Double, value)));
     await waitUntil(() => service.stats.received === 3, { what: "all have arrived" });
     const draining = service.drain();
-    await waitUntil(async () => await subscriptions(nats) === 1, { what: "the inbox is left" });
+    await waitUntil(async () => await subscriptionsOf(nats.server) === 1, {
+      what: "the inbox is left",
+    });
     await assert.rejects(request(core, Double, 4), { code: "no_responders" });
-    hold.open();
+    hold.resolve();
     assert.deepEqual(await asked, [2, 4, 6]);
     await draining;
     assert.equal(await service.closed, undefined);
@@ -189,7 +172,7 @@ test("drain answers what has arrived, and takes nothing new", async () => {
 });
 
 test("who is not served when the grace is over is told so", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const service = await serve(core, Double, { concurrency: 1 }, async (value, { signal }) => {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
       return value;
@@ -205,44 +188,41 @@ test("who is not served when the grace is over is told so", async () => {
 });
 
 test("closing the client lets handlers finish that ask other services", async () => {
-  await withNats(async (nats, core) => {
-    const other = await connect({ servers: nats.url });
-    try {
-      const hold = gate();
+  await withMessaging(async (core, nats) => {
+    await withClient({ servers: nats.url }, async (other) => {
+      const hold = Promise.withResolvers<void>();
       const behind = await serve(coreOf(other), Double, (value) => value * 2);
       const service = await serve(core, Shout, async (value) => {
-        await hold.opened;
+        await hold.promise;
         return `${value}${await request(core, Double, 2)}`;
       });
       const asked = request(coreOf(other), Shout, "x");
-      await waitUntil(() => service.stats.active === 1, { what: "it is at work" });
+      await waitUntil(() => service.stats.inFlight === 1, { what: "it is at work" });
       const closing = nats.client.close();
-      hold.open();
+      hold.resolve();
       assert.equal(await asked, "x4");
       await closing;
       await behind.drain();
-    } finally {
-      await other.close();
-    }
+    });
   });
 });
 
 test("a borrowed connection is left without subscriptions", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const { fromConnection } = await import("./from_connection.ts");
-    const before = await subscriptions(nats);
+    const before = await subscriptionsOf(nats.server);
     const borrower = await fromConnection(nats.connection as NatsConnection);
     const service = await serve(coreOf(borrower), Double, (value) => value * 2);
     assert.equal(await request(coreOf(borrower), Double, 2), 4);
     await borrower.close();
     assert.equal(await service.closed, undefined);
     await core.connection.flush();
-    assert.equal(await subscriptions(nats), before);
+    assert.equal(await subscriptionsOf(nats.server), before);
   });
 });
 
 test("one trace goes through request, handler, publish and reply", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const Events = subject("events", text());
     const traces: string[] = [];
     const events = await subscribe(core, Events, (_value, { headers }) => {
@@ -268,7 +248,7 @@ test("one trace goes through request, handler, publish and reply", async () => {
 });
 
 test("a plain publish to a service is handled, and answered to nobody", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen: number[] = [];
     const service = await serve(core, Double, (value) => {
       seen.push(value);
@@ -284,14 +264,8 @@ test("a plain publish to a service is handled, and answered to nobody", async ()
 });
 
 test("requests are answered while others wait for the connection, or for the breaker", async () => {
-  await withNats(async (nats, core) => {
-    const proxy = await FaultProxy.start({ target: { port: nats.server.port } });
-    const behind = await connect({
-      servers: proxy.url,
-      offline: {},
-      reconnect: { initialMs: 20, maxMs: 50 },
-    });
-    try {
+  await withMessaging(async (core, nats) => {
+    await withProxiedClient(nats.server, { offline: {}, ...QUICK }, async (behind, proxy) => {
       const served = coreOf(behind);
       assert.ok(served instanceof Core);
       const refusals: unknown[] = [];
@@ -300,7 +274,7 @@ test("requests are answered while others wait for the connection, or for the bre
         return value.toUpperCase();
       });
       proxy.cut();
-      await waitUntil(() => behind.status === "reconnecting", { what: "it is lost" });
+      await untilLost(behind);
       let isAnswered = false;
       // Who is let go queues up again, so that the buffer is not empty before the answer is there.
       const waiting = Array.from({ length: 20 }, async () => {
@@ -322,46 +296,32 @@ test("requests are answered while others wait for the connection, or for the bre
       await waitUntil(isOpen, { what: "the breaker is open", intervalMs: 0 });
       assert.equal(await request(core, Shout, "y", { timeoutMs: 5_000 }), "Y");
       assert.match(String(refusals[1]), /breaker/i);
-    } finally {
-      await behind.close({ graceMs: 0 });
-      await proxy.close();
-    }
+    });
   });
 });
 
 test("an answer that cannot be sent is tried once, and reported once", async () => {
-  const records: LogRecord[] = [];
-  await configure({
-    reset: true,
-    sinks: { records: (record) => records.push(record) },
-    loggers: [
-      { category: ["jsflow"], sinks: ["records"] },
-      { category: ["logtape", "meta"], lowestLevel: "error" },
-    ],
-  });
-  try {
-    await withNats(async (nats, core) => {
-      const hold = gate();
+  await withLogRecords(async (records) => {
+    await withMessaging(async (core, nats) => {
+      const hold = Promise.withResolvers<void>();
       const service = await serve(core, Shout, async (value) => {
-        await hold.opened;
+        await hold.promise;
         return value;
       });
       nats.connection.publish("shout", "x", { reply: "inbox" });
-      await waitUntil(() => service.stats.active === 1, { what: "it is at work" });
+      await waitUntil(() => service.stats.inFlight === 1, { what: "it is at work" });
       await nats.server.kill();
-      await waitUntil(() => nats.client.status === "reconnecting", { what: "it is lost" });
-      hold.open();
+      await untilLost(nats.client);
+      hold.resolve();
       await waitUntil(() => service.stats.failed === 1, { what: "it has failed" });
       const reports = records.filter(({ rawMessage }) => /could not answer/.test(`${rawMessage}`));
       assert.equal(reports.length, 1);
     });
-  } finally {
-    await reset();
-  }
+  });
 });
 
 test("options, endpoint and handler are checked before any I/O", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const attempts: unknown[][] = [
       [Double],
       [Double, {}],
@@ -377,7 +337,7 @@ test("options, endpoint and handler are checked before any I/O", async () => {
       await assert.rejects(attempt, TypeError);
     }
     await assert.rejects(serve(core, Double, { concurrency: 0 }, () => 1), RangeError);
-    assert.equal(await subscriptions(nats), 0);
+    assert.equal(await subscriptionsOf(nats.server), 0);
   });
 });
 

@@ -1,24 +1,11 @@
-import type { ReadonlyHeaders } from "./message_headers.ts";
-import type { NatsMessage } from "./native.ts";
-import type { SubjectParams } from "./subject.ts";
+import type { HandlerContext } from "./handler_context.ts";
 
-/** What the handler of a service is told besides the request. */
-export interface ServiceContext<K extends string = string> {
-  /** The subject that was requested. */
-  readonly subject: string;
-  /** The values of the open tokens. */
-  readonly params: SubjectParams<K>;
-  /** The headers of the request. */
-  readonly headers: ReadonlyHeaders;
-  /** The native message. */
-  readonly message: NatsMessage;
-  /**
-   * Aborts when the handler's deadline has passed, and when the service ends without waiting any
-   * longer. The requester has its answer then, and what the handler returns goes nowhere.
-   */
-  readonly signal: AbortSignal;
-  /** Starts the handler's deadline anew; call it while long work makes progress. */
-  heartbeat(): void;
+/**
+ * What the handler of a service is told besides the request.
+ *
+ * Once its signal aborts, the requester has its answer, and what the handler returns goes nowhere.
+ */
+export interface ServiceContext<K extends string = string> extends HandlerContext<K> {
   /**
    * Sets a header of the reply; several values under one name are allowed as an array.
    *

@@ -1,6 +1,7 @@
 import type { ErrorClass } from "./remote_error.ts";
-import { checkOptions, checkString, describe } from "./validate.ts";
+import { checkOneOf, checkOptions, checkString, describe } from "./validate.ts";
 
+const CLASSES: readonly ErrorClass[] = ["fatal", "invalid", "transient"];
 const CODE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /** What a {@link ServiceError} can carry. */
@@ -52,16 +53,9 @@ export class ServiceError extends Error {
       known.cause === undefined ? {} : { cause: known.cause },
     );
     this.name = "ServiceError";
-    this.errorClass = checkErrorClass(errorClass);
+    this.errorClass = checkOneOf("ServiceError: the class", errorClass, CLASSES);
     this.code = known.code === undefined ? errorClass : checkCode(known.code);
   }
-}
-
-function checkErrorClass(value: unknown): ErrorClass {
-  if (value === "transient" || value === "invalid" || value === "fatal") return value;
-  throw new TypeError(
-    `ServiceError: the class must be transient, invalid or fatal, got ${describe(value)}`,
-  );
 }
 
 function checkCode(value: unknown): string {

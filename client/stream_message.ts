@@ -1,3 +1,4 @@
+import type { WaitBounds } from "./call_options.ts";
 import type { ReadonlyHeaders } from "./message_headers.ts";
 import type { NatsMessage } from "./native.ts";
 import type { SubjectParams } from "./subject.ts";
@@ -9,14 +10,6 @@ export interface NakOptions {
    * @default what the consumer's backoff says, else at once
    */
   readonly delayMs?: number | undefined;
-}
-
-/** How long {@link StreamMessage.ackConfirmed} waits. */
-export interface AckConfirmedOptions {
-  /** Gives up with the signal's reason when it aborts. */
-  readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's time for requests, 5000 */
-  readonly timeoutMs?: number | undefined;
 }
 
 /**
@@ -80,5 +73,5 @@ export interface StreamMessage<T, K extends string = never> {
    * `connection_closed`; then it may be delivered once more.
    * @throws the signal's reason when it aborts.
    */
-  ackConfirmed(options?: AckConfirmedOptions): Promise<void>;
+  ackConfirmed(options?: WaitBounds): Promise<void>;
 }

@@ -1,7 +1,9 @@
+import type { Batch } from "./batch.ts";
 import type { ConsumeHandler, ConsumeOptions } from "./consume_options.ts";
 import type { Consumers } from "./consumer_registry.ts";
 import type { Consumption } from "./consumption.ts";
 import type { EnsureStreamOptions } from "./ensure_stream.ts";
+import type { FetchOptions } from "./fetch_options.ts";
 import type { PubAck } from "./pub_ack.ts";
 import type { PublishToStreamOptions } from "./publish_to_stream.ts";
 import type { Publisher, PublisherOptions } from "./publisher.ts";
@@ -26,8 +28,8 @@ export interface StreamMessaging {
    * I/O.
    * @throws {JsflowError} `config_drift` with the differences, one a line, or when the server refuses
    * the update; `unsupported` when the server lacks a feature; `permission_denied`, `timeout`,
-   * `not_connected`, `jetstream_disabled`, `jetstream_unavailable`, or `nats` when the server refuses
-   * the configuration.
+   * `not_connected`, `circuit_open`, `jetstream_disabled`, `jetstream_unavailable`, or `nats` when
+   * the server refuses the configuration.
    * @throws the signal's reason when it aborts.
    *
    * @example
@@ -167,4 +169,57 @@ export interface StreamMessaging {
     options: ConsumeOptions<T, K> | undefined,
     handler: ConsumeHandler<T, K>,
   ): Promise<Consumption>;
+  /**
+   * Fetches one batch of messages from a durable consumer, for programs that work in batches; whoever
+   * calls it settles the messages.
+   *
+   * The consumer is found and checked, or made, as `consume` does with the same options: two requests
+   * to the server besides the one for messages. One that was deleted between two calls is made again,
+   * and begins where `deliver` says.
+   *
+   * - **Delivery**: at least once. A message that nobody settles is delivered again after the
+   *   consumer's ack wait, which begins with the delivery or the last sign of life; those are sent
+   *   until the batch is handed over, and then by `message.heartbeat()` alone.
+   * - **Bounds**: at most `maxMessages` come, and none is asked for that would not be handed over.
+   *   Fewer, or none at all, after `expiresMs` is no error.
+   * - **Sharing**: calls with the same `name`, in any process, get different messages.
+   * - **Undecodable payloads** are settled as `onUndecodable` says, terminated by default, are told to
+   *   `onError` and counted in the batch, and leave the other messages alone.
+   * - **Faults**: a new leader or a server that is about to stop is asked again while there is time. A
+   *   lost connection, a server that is not heard for a second, and a consumer or stream that is
+   *   deleted meanwhile end the call: with the messages that have come, if any, and `onError` is told;
+   *   else with an error.
+   * - **Cancellation**: when the signal aborts or the client closes, what has come is delivered again
+   *   at once.
+   *
+   * @throws {TypeError | RangeError} for options that make no sense, before any I/O.
+   * @throws {JsflowError} `stream_not_found`, `consumer_not_found`, `config_drift` when the consumer
+   * exists and differs, `unsupported` for several filters on a server older than 2.10,
+   * `payload_too_large` when the next message exceeds `maxBytes`, `not_connected`, `circuit_open`,
+   * `timeout`, `jetstream_unavailable`, `connection_closed`, or what the server says.
+   * @throws the signal's reason when it aborts.
+   *
+   * @example
+   * ```ts
+   * import { connect, json, subject } from "@x/jsflow/client";
+   *
+   * const Orders = subject("orders.{region}", json<{ id: string }>());
+   *
+   * async function main(): Promise<void> {
+   *   const client = await connect({ servers: "127.0.0.1:4222" });
+   *   try {
+   *     const batch = await client.fetch(Orders, { name: "billing", maxMessages: 50 });
+   *     for (const { value, params } of batch.messages) console.log(params.region, value.id);
+   *     batch.ackAll();
+   *   } finally {
+   *     await client.close();
+   *   }
+   * }
+   * console.log(main);
+   * ```
+   */
+  fetch<T, K extends string>(
+    subject: Subject<T, K>,
+    options: FetchOptions<T, K>,
+  ): Promise<Batch<T, K>>;
 }

@@ -1,13 +1,8 @@
 import type { PurgeOpts } from "@nats-io/jetstream";
 import { forgetStream } from "./_known_streams.ts";
-import {
-  apiCodeOf,
-  type CallBounds,
-  checkCall,
-  type StreamCallOptions,
-  withStreamApi,
-} from "./_stream_api.ts";
+import { apiCodeOf, withStreamApi } from "./_stream_api.ts";
 import { type PageQuery, streamPages } from "./_stream_pages.ts";
+import { type CallBounds, type CallOptions, checkCall } from "./call_options.ts";
 import type { ClientCore } from "./core.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
 import { readStreamInfo, type StreamInfo } from "./stream_info.ts";
@@ -17,19 +12,17 @@ import type { NativeStreamInfo } from "./stream_native.ts";
 import { translateError } from "./translate_error.ts";
 import { checkInteger } from "./validate.ts";
 
-export type { StreamCallOptions } from "./_stream_api.ts";
-
 /** What the server says when all servers that hold a stream are down. */
 const STREAM_OFFLINE = 10118;
 
 /** Which streams {@link Streams.list} and {@link Streams.names} give. */
-export interface ListStreamsOptions extends StreamCallOptions {
+export interface ListStreamsOptions extends CallOptions {
   /** Only streams whose subjects have something in common with this one. @default all */
   readonly subject?: SubjectFilter | undefined;
 }
 
 /** What {@link Streams.purge} removes; without any field but the bounds, all messages. */
-export interface PurgeOptions extends StreamCallOptions {
+export interface PurgeOptions extends CallOptions {
   /** Only messages of these subjects. @default all */
   readonly filter?: SubjectFilter | undefined;
   /** Keeps so many of the newest messages; not together with `upToSequence`. @default 0 */
@@ -63,9 +56,9 @@ export interface Streams {
    * Describes a stream.
    *
    * @throws {JsflowError} `stream_not_found`, or as for any call: `permission_denied`, `timeout`,
-   * `not_connected`, `jetstream_disabled`, `jetstream_unavailable`.
+   * `not_connected`, `circuit_open`, `jetstream_disabled`, `jetstream_unavailable`.
    */
-  info(name: string, options?: StreamCallOptions): Promise<StreamInfo>;
+  info(name: string, options?: CallOptions): Promise<StreamInfo>;
   /**
    * Describes all streams, or those of a subject; pages are asked for as they are needed.
    *
@@ -82,9 +75,9 @@ export interface Streams {
    * @throws {JsflowError} as {@link Streams.info} does; `jetstream_unavailable` when there is one
    * that does not answer.
    */
-  find(subject: SubjectFilter, options?: StreamCallOptions): Promise<StreamInfo | undefined>;
+  find(subject: SubjectFilter, options?: CallOptions): Promise<StreamInfo | undefined>;
   /** Deletes a stream with its messages and consumers; `false` when there was none. */
-  delete(name: string, options?: StreamCallOptions): Promise<boolean>;
+  delete(name: string, options?: CallOptions): Promise<boolean>;
   /**
    * Removes messages and returns how many.
    *
@@ -110,7 +103,7 @@ export function createStreams(core: ClientCore): Streams {
 export async function streamInfo(
   core: ClientCore,
   name: string,
-  options?: StreamCallOptions,
+  options?: CallOptions,
 ): Promise<StreamInfo> {
   checkStreamName("streams.info: name", name);
   const bounds = checkCall(core, "streams.info", options);
@@ -120,6 +113,20 @@ export async function streamInfo(
     bounds,
     async ({ streams }) => readStreamInfo(await streams.info(name)),
   );
+}
+
+/** The same, but returns undefined when there is no such stream. */
+export async function tryStreamInfo(
+  core: ClientCore,
+  name: string,
+  options?: CallOptions,
+): Promise<StreamInfo | undefined> {
+  try {
+    return await streamInfo(core, name, options);
+  } catch (error) {
+    if (isJsflowError(error, "stream_not_found")) return undefined;
+    throw error;
+  }
 }
 
 /** Does {@link Streams.list}. */
@@ -143,7 +150,7 @@ export function listStreamNames(
 export async function findStream(
   core: ClientCore,
   subject: SubjectFilter,
-  options?: StreamCallOptions,
+  options?: CallOptions,
 ): Promise<StreamInfo | undefined> {
   const filter = checkSubjectFilter("streams.find: subject", subject);
   const bounds = checkCall(core, "streams.find", options);
@@ -162,9 +169,8 @@ async function describeNamed(
   bounds: CallBounds,
 ): Promise<StreamInfo | undefined> {
   try {
-    return await streamInfo(core, name, bounds);
+    return await tryStreamInfo(core, name, bounds);
   } catch (error) {
-    if (isJsflowError(error, "stream_not_found")) return undefined;
     if (apiCodeOf(error) !== STREAM_OFFLINE) throw error;
     throw new JsflowError(
       "jetstream_unavailable",
@@ -178,7 +184,7 @@ async function describeNamed(
 export async function deleteStream(
   core: ClientCore,
   name: string,
-  options?: StreamCallOptions,
+  options?: CallOptions,
 ): Promise<boolean> {
   checkStreamName("streams.delete: name", name);
   const bounds = checkCall(core, "streams.delete", options);

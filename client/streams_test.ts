@@ -1,32 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NatsCluster } from "../testing/nats_cluster.ts";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
+import type { TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-import { connect } from "./connect.ts";
 import { type ClientCore, coreOf } from "./core.ts";
 import { isJsflowError } from "./errors.ts";
 import { json } from "./json.ts";
 import { publishToStream } from "./publish_to_stream.ts";
 import { createStreams, type Streams } from "./streams.ts";
 import { subject } from "./subject.ts";
+import { withCore, withMessaging } from "./testdata/nats_ground.ts";
+import { withClient } from "./testdata/server_ground.ts";
 
 async function withStreams(
   use: (streams: Streams, nats: TestNats, core: ClientCore) => Promise<void>,
 ): Promise<void> {
-  const nats = await startTestNats();
-  try {
-    const core = coreOf(nats.client);
-    await use(createStreams(core), nats, core);
-  } finally {
-    await nats.close();
-  }
-}
-
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
+  await withCore((core, nats) => use(createStreams(core), nats, core));
 }
 
 test("a stream is described, and a missing one is an error by name", async () => {
@@ -50,16 +39,16 @@ test("a stream is described, and a missing one is an error by name", async () =>
 
 test("all streams are listed, over several pages, or those of a subject", async () => {
   await withStreams(async (streams, nats) => {
-    assert.deepEqual(await collect(streams.list()), []);
-    assert.deepEqual(await collect(streams.names()), []);
+    assert.deepEqual(await Array.fromAsync(streams.list()), []);
+    assert.deepEqual(await Array.fromAsync(streams.names()), []);
     const manager = await nats.client.manager();
     const wanted = Array.from({ length: 300 }, (_, n) => `S${n}`); // a page has 256
     for (const name of wanted) await manager.streams.add({ name, subjects: [`s.${name}`] });
-    const infos = await collect(streams.list());
+    const infos = await Array.fromAsync(streams.list());
     assert.deepEqual(infos.map(({ name }) => name).sort(), [...wanted].sort());
-    assert.deepEqual((await collect(streams.names())).sort(), [...wanted].sort());
-    assert.deepEqual(await collect(streams.names({ subject: "s.S7" })), ["S7"]);
-    const [only] = await collect(streams.list({ subject: "*.S7" }));
+    assert.deepEqual((await Array.fromAsync(streams.names())).sort(), [...wanted].sort());
+    assert.deepEqual(await Array.fromAsync(streams.names({ subject: "s.S7" })), ["S7"]);
+    const [only] = await Array.fromAsync(streams.list({ subject: "*.S7" }));
     assert.equal(only?.name, "S7");
     for await (const name of streams.names()) if (name === "S1") break;
   });
@@ -136,14 +125,11 @@ test("purging removes what was asked for and counts it", async () => {
 });
 
 test("a JetStream that is off is told apart from a missing stream", async () => {
-  const nats = await startTestNats({ server: { jetstream: false } });
-  try {
-    const streams = createStreams(coreOf(nats.client));
+  await withMessaging(async (core) => {
+    const streams = createStreams(core);
     await assert.rejects(streams.info("S"), { code: "jetstream_disabled" });
     await assert.rejects(streams.find("s"), { code: "jetstream_disabled" });
-  } finally {
-    await nats.close();
-  }
+  });
 });
 
 test("lookups wait out a moment in which JetStream does not answer", async () => {
@@ -181,43 +167,43 @@ test("lookups wait out a moment in which JetStream does not answer", async () =>
 test("a stream whose server is down is unavailable, never missing", async () => {
   const cluster = await NatsCluster.start({ size: 3 });
   try {
-    const admin = await connect({ servers: cluster.urls });
-    try {
+    await withClient({ servers: cluster.urls }, async (admin) => {
       const manager = await admin.manager();
       await manager.streams.add({ name: "DOWN", subjects: ["down.*"], num_replicas: 1 });
       await manager.streams.add({ name: "UP", subjects: ["up.*"], num_replicas: 3 });
-    } finally {
-      await admin.close();
-    }
+    });
     const holder = await cluster.leaderOf("DOWN");
     const rest = cluster.nodes.filter((node) => node !== holder);
     await cluster.stopNode(holder);
     await cluster.ready();
-    const client = await connect({ servers: rest.map(({ url }) => url), requestTimeoutMs: 15_000 });
-    try {
-      const core = coreOf(client);
-      const streams = createStreams(core);
-      const unavailable = { code: "jetstream_unavailable" };
-      await waitUntil(async () => (await collect(streams.names({ subject: "down.1" }))).length, {
-        what: "the rest has a leader",
-      });
-      assert.equal(await streams.find("elsewhere"), undefined);
-      await assert.rejects(streams.find("down.1"), unavailable);
-      await waitUntil(() => streams.info("UP"), { what: "the other stream has a leader" });
-      const seen: string[] = [];
-      const list = async () => {
-        for await (const { name } of streams.list()) seen.push(name);
-      };
-      await assert.rejects(list(), (error: Error) => {
-        assert.deepEqual(seen, ["UP"]);
-        assert.match(error.message, /DOWN/);
-        return isJsflowError(error, "jetstream_unavailable");
-      });
-      const Down = subject("down.1", json<number>());
-      await assert.rejects(publishToStream(core, Down, 1, { autoCreate: true }), unavailable);
-    } finally {
-      await client.close();
-    }
+    await withClient(
+      { servers: rest.map(({ url }) => url), requestTimeoutMs: 15_000 },
+      async (client) => {
+        const core = coreOf(client);
+        const streams = createStreams(core);
+        const unavailable = { code: "jetstream_unavailable" };
+        await waitUntil(
+          async () => (await Array.fromAsync(streams.names({ subject: "down.1" }))).length,
+          {
+            what: "the rest has a leader",
+          },
+        );
+        assert.equal(await streams.find("elsewhere"), undefined);
+        await assert.rejects(streams.find("down.1"), unavailable);
+        await waitUntil(() => streams.info("UP"), { what: "the other stream has a leader" });
+        const seen: string[] = [];
+        const list = async () => {
+          for await (const { name } of streams.list()) seen.push(name);
+        };
+        await assert.rejects(list(), (error: Error) => {
+          assert.deepEqual(seen, ["UP"]);
+          assert.match(error.message, /DOWN/);
+          return isJsflowError(error, "jetstream_unavailable");
+        });
+        const Down = subject("down.1", json<number>());
+        await assert.rejects(publishToStream(core, Down, 1, { autoCreate: true }), unavailable);
+      },
+    );
   } finally {
     await cluster.close();
   }

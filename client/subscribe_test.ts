@@ -1,50 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNats, type TestNats } from "../testing/test_nats.ts";
-import type { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { ClientEvent } from "./client_event.ts";
-import { type ClientCore, coreOf } from "./core.ts";
+import type { ClientCore } from "./core.ts";
 import { isJsflowError } from "./errors.ts";
 import { json } from "./json.ts";
 import type { MessageContext } from "./message_context.ts";
 import { publish } from "./publish.ts";
-import { type BoundSubject, type Subject, subject } from "./subject.ts";
+import { type Subject, subject } from "./subject.ts";
 import { subscribe, type SubscribeOptions } from "./subscribe.ts";
+import { Numbers, publishNumbers } from "./testdata/messages.ts";
+import { withMessaging } from "./testdata/nats_ground.ts";
+import { subscriptionsOf } from "./testdata/server_ground.ts";
 import { text } from "./text.ts";
 
-const Numbers: BoundSubject<number> = subject("numbers", json<number>());
 const Logs: Subject<string, "app" | "rest..."> = subject("logs.{app}.{rest...}", text());
 
-async function withNats(use: (nats: TestNats, core: ClientCore) => Promise<void>): Promise<void> {
-  const nats = await startTestNats({ preset: "minimal" });
-  try {
-    await use(nats, coreOf(nats.client));
-  } finally {
-    await nats.close();
-  }
-}
-
-/** How many subscriptions the server knows of, those of its own aside. */
-async function subscriptions({ server }: { server: NatsServer }): Promise<number> {
-  const response = await fetch(`${server.monitorUrl}/connz`);
-  const { connections } = await response.json() as { connections: { subscriptions: number }[] };
-  return connections.reduce((sum, connection) => sum + connection.subscriptions, 0);
-}
-
-/** Something to wait for within a handler. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { opened: promise, open: resolve };
-}
-
-async function publishAll(core: ClientCore, count: number): Promise<void> {
-  for (let value = 0; value < count; value++) await publish(core, Numbers, value);
-  await core.connection.flush();
-}
-
 test("values arrive in order, one at a time, with their context", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const seen: number[] = [];
     let inside = 0;
     const numbers = await subscribe(core, Numbers, async (value) => {
@@ -54,7 +27,7 @@ test("values arrive in order, one at a time, with their context", async () => {
       inside--;
     });
     assert.deepEqual([numbers.subject, numbers.queue], ["numbers", undefined]);
-    await publishAll(core, 20);
+    await publishNumbers(core, 20);
     await numbers.drain();
     assert.deepEqual(seen, Array.from({ length: 20 }, (_, index) => index));
     assert.deepEqual(numbers.stats, {
@@ -62,20 +35,20 @@ test("values arrive in order, one at a time, with their context", async () => {
       handled: 20,
       failed: 0,
       dropped: 0,
-      pending: 0,
-      active: 0,
+      waiting: 0,
+      inFlight: 0,
     });
-    assert.equal(await subscriptions(nats), 0);
+    assert.equal(await subscriptionsOf(nats.server), 0);
   });
 });
 
 test("the context has subject, params, headers, message and a reply", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const contexts: MessageContext<"app" | "rest...">[] = [];
     const logs = await subscribe(core, Logs, { queue: "q" }, (value, context) => {
       contexts.push(context);
       const { reply } = context;
-      if (context.message.reply) reply(`${value}!`, { headers: { Level: "high" } });
+      if (context.native.reply) reply(`${value}!`, { headers: { Level: "high" } });
     });
     const bound = Logs.with({ app: "web", rest: ["a.b", "c"] });
     await publish(core, bound, "x", { headers: { Shop: "s-1" } });
@@ -86,7 +59,7 @@ test("the context has subject, params, headers, message and a reply", async () =
     assert.equal(first?.subject, "logs.web.a=2Eb.c");
     assert.deepEqual(first?.params, { app: "web", rest: ["a.b", "c"] });
     assert.equal(first?.headers.get("shop"), "s-1");
-    assert.equal(first?.message.string(), "x");
+    assert.equal(first?.native.string(), "x");
     assert.equal(first?.signal.aborted, false);
     assert.throws(() => first?.reply("x"), /asks for no reply/);
     assert.throws(() => second?.reply(5 as unknown as string), TypeError);
@@ -100,27 +73,27 @@ test("the context has subject, params, headers, message and a reply", async () =
 });
 
 test("concurrency is a bound, and is used", async () => {
-  await withNats(async (_nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core) => {
+    const hold = Promise.withResolvers<void>();
     let inside = 0;
     let most = 0;
     const numbers = await subscribe(core, Numbers, { concurrency: 3 }, async () => {
       most = Math.max(most, ++inside);
-      await hold.opened;
+      await hold.promise;
       inside--;
     });
-    await publishAll(core, 10);
+    await publishNumbers(core, 10);
     await waitUntil(() => numbers.stats.received === 10, { what: "all have arrived" });
-    assert.deepEqual([numbers.stats.active, numbers.stats.pending, most], [3, 7, 3]);
-    hold.open();
+    assert.deepEqual([numbers.stats.inFlight, numbers.stats.waiting, most], [3, 7, 3]);
+    hold.resolve();
     await numbers.drain();
     assert.deepEqual([numbers.stats.handled, most], [10, 3]);
   });
 });
 
 test("a handler that ignores its deadline keeps its place: the bound holds", async () => {
-  await withNats(async (_nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core) => {
+    const hold = Promise.withResolvers<void>();
     const errors: unknown[] = [];
     let started = 0;
     const numbers = await subscribe(
@@ -129,27 +102,27 @@ test("a handler that ignores its deadline keeps its place: the bound holds", asy
       { timeoutMs: 30, onError: (error) => errors.push(error) },
       async () => {
         started++;
-        await hold.opened;
+        await hold.promise;
       },
     );
-    await publishAll(core, 2);
+    await publishNumbers(core, 2);
     await waitUntil(() => errors.length === 1, { what: "the deadline is reported" });
     assert.ok(isJsflowError(errors[0], "timeout"));
     assert.match(String(errors[0]), /heartbeat\(\)/);
-    assert.deepEqual([started, numbers.stats.active, numbers.stats.failed], [1, 1, 1]);
-    hold.open();
+    assert.deepEqual([started, numbers.stats.inFlight, numbers.stats.failed], [1, 1, 1]);
+    hold.resolve();
     await numbers.drain();
     assert.deepEqual([started, numbers.stats.failed + numbers.stats.handled], [2, 2]);
   });
 });
 
 test("the deadline aborts the signal, a heartbeat extends it", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const failed: number[] = [];
     const options: SubscribeOptions = {
       timeoutMs: 150,
       concurrency: 2,
-      onError: (_error, { message }) => failed.push(message.json<number>()),
+      onError: (_error, { native }) => failed.push(native.json<number>()),
     };
     let beats = 0;
     const reasons: unknown[] = [];
@@ -168,7 +141,7 @@ test("the deadline aborts the signal, a heartbeat extends it", async () => {
         }
       }
     });
-    await publishAll(core, 2);
+    await publishNumbers(core, 2);
     await waitUntil(() => reasons.length === 1, { what: "the signal has aborted" });
     assert.ok(isJsflowError(reasons[0], "timeout"));
     await numbers.drain();
@@ -179,11 +152,11 @@ test("the deadline aborts the signal, a heartbeat extends it", async () => {
 });
 
 test("failures are reported and end nothing", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const errors: [string, unknown][] = [];
     const options: SubscribeOptions = {
-      onError: (error, { message }) => {
-        errors.push([message.string(), error]);
+      onError: (error, { native }) => {
+        errors.push([native.string(), error]);
         throw new Error("the callback fails as well");
       },
     };
@@ -195,7 +168,7 @@ test("failures are reported and end nothing", async () => {
     });
     core.connection.publish("numbers", "{broken");
     core.connection.publish("numbers", new Uint8Array([0xff]));
-    await publishAll(core, 6);
+    await publishNumbers(core, 6);
     await numbers.drain();
     assert.equal(errors.length, 6);
     assert.ok(isJsflowError(errors[0]?.[1], "decode_failed"));
@@ -214,7 +187,7 @@ test("failures are reported and end nothing", async () => {
 });
 
 test("__proto__ in a payload pollutes nothing", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const Any = subject("any", json<Record<string, unknown>>());
     const seen: Record<string, unknown>[] = [];
     const any = await subscribe(core, Any, (value) => void seen.push(value));
@@ -226,21 +199,21 @@ test("__proto__ in a payload pollutes nothing", async () => {
 });
 
 test("a slow subscription drops what does not fit, and says so", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const events: ClientEvent[] = [];
     const stop = nats.client.onEvent((event) => events.push(event));
-    const hold = gate();
+    const hold = Promise.withResolvers<void>();
     const seen: number[] = [];
-    const numbers = await subscribe(core, Numbers, { maxPending: 3 }, async (value) => {
-      await hold.opened;
+    const numbers = await subscribe(core, Numbers, { maxWaiting: 3 }, async (value) => {
+      await hold.promise;
       seen.push(value);
     });
-    await publishAll(core, 10);
+    await publishNumbers(core, 10);
     await waitUntil(() => numbers.stats.received === 10, { what: "all have arrived" });
-    assert.deepEqual([numbers.stats.pending, numbers.stats.dropped], [3, 6]);
+    assert.deepEqual([numbers.stats.waiting, numbers.stats.dropped], [3, 6]);
     const slow = events.filter((event) => event.type === "subscription" && event.what === "slow");
     assert.equal(slow.length, 1, "once, not for each message");
-    hold.open();
+    hold.resolve();
     await numbers.drain();
     assert.deepEqual(seen, [0, 1, 2, 3]);
     stop();
@@ -248,47 +221,47 @@ test("a slow subscription drops what does not fit, and says so", async () => {
 });
 
 test("what waits is bounded in bytes as well", async () => {
-  await withNats(async (_nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core) => {
+    const hold = Promise.withResolvers<void>();
     const Texts = subject("texts", text());
-    const options = { maxPendingBytes: 100 };
-    const texts = await subscribe(core, Texts, options, () => hold.opened);
+    const options = { maxWaitingBytes: 100 };
+    const texts = await subscribe(core, Texts, options, () => hold.promise);
     for (const size of [500, 60, 60, 30]) await publish(core, Texts, "x".repeat(size));
     await core.connection.flush();
     await waitUntil(() => texts.stats.received === 4, { what: "all have arrived" });
-    assert.deepEqual([texts.stats.pending, texts.stats.dropped], [2, 1]);
-    hold.open();
+    assert.deepEqual([texts.stats.waiting, texts.stats.dropped], [2, 1]);
+    hold.resolve();
     await texts.drain();
     assert.equal(texts.stats.handled, 3);
   });
 });
 
 test("thousands of messages for a handler that returns at once do not pile up the stack", async () => {
-  await withNats(async (_nats, core) => {
-    const hold = gate();
+  await withMessaging(async (core) => {
+    const hold = Promise.withResolvers<void>();
     let first = true;
-    const numbers = await subscribe(core, Numbers, { maxPending: 20_000 }, () => {
+    const numbers = await subscribe(core, Numbers, { maxWaiting: 20_000 }, () => {
       if (!first) return;
       first = false;
-      return hold.opened;
+      return hold.promise;
     });
-    await publishAll(core, 20_000);
+    await publishNumbers(core, 20_000);
     await waitUntil(() => numbers.stats.received === 20_000, { what: "all have arrived" });
-    hold.open();
+    hold.resolve();
     await numbers.drain();
     assert.equal(numbers.stats.handled, 20_000);
   });
 });
 
 test("a queue group shares, other subscriptions get everything", async () => {
-  await withNats(async (_nats, core) => {
+  await withMessaging(async (core) => {
     const counts = [0, 0, 0];
     const all = await Promise.all([
       subscribe(core, Numbers, { queue: "workers" }, () => void counts[0]!++),
       subscribe(core, Numbers, { queue: "workers" }, () => void counts[1]!++),
       subscribe(core, Numbers, undefined, () => void counts[2]!++),
     ]);
-    await publishAll(core, 200);
+    await publishNumbers(core, 200);
     for (const one of all) await one.drain();
     const [one = 0, other = 0, every] = counts;
     assert.deepEqual([one + other, every], [200, 200]);
@@ -297,7 +270,7 @@ test("a queue group shares, other subscriptions get everything", async () => {
 });
 
 test("options, subject and handler are checked before any I/O", async () => {
-  await withNats(async (nats, core) => {
+  await withMessaging(async (core, nats) => {
     const types: unknown[] = [
       null,
       5,
@@ -318,8 +291,8 @@ test("options, subject and handler are checked before any I/O", async () => {
       { concurrency: 0 },
       { concurrency: 1.5 },
       { concurrency: NaN },
-      { maxPending: -1 },
-      { maxPendingBytes: 0 },
+      { maxWaiting: -1 },
+      { maxWaitingBytes: 0 },
       { timeoutMs: 0 },
       { timeoutMs: NaN },
       { timeoutMs: 2 ** 31 },
@@ -338,7 +311,7 @@ test("options, subject and handler are checked before any I/O", async () => {
     for (const other of [...forged, "numbers", undefined, {}]) {
       await assert.rejects(subscribe(core, other as typeof Numbers, () => {}), TypeError);
     }
-    assert.equal(await subscriptions(nats), 0);
+    assert.equal(await subscriptionsOf(nats.server), 0);
     assert.equal(nats.client.status, "connected");
   });
 });

@@ -1,3 +1,5 @@
+import type { DrainOptions } from "./drain_options.ts";
+
 /** What has become of the messages of a {@link Subscription}. */
 export interface SubscriptionStats {
   /** Messages that arrived. */
@@ -9,20 +11,9 @@ export interface SubscriptionStats {
   /** Messages that were not handled: there was no room, or the subscription ended. */
   readonly dropped: number;
   /** Messages that wait for a handler now. */
-  readonly pending: number;
-  /** Handlers at work now, those whose deadline has passed included. */
-  readonly active: number;
-}
-
-/** How a {@link Subscription} is drained. */
-export interface DrainOptions {
-  /**
-   * Milliseconds that messages at hand are given until what is left is dropped and the handlers'
-   * signals abort.
-   *
-   * @default 30000
-   */
-  readonly graceMs?: number | undefined;
+  readonly waiting: number;
+  /** Messages whose handler is at work now, also when its deadline has passed. */
+  readonly inFlight: number;
 }
 
 /**

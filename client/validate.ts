@@ -89,6 +89,21 @@ export function checkBoolean(name: string, value: unknown): boolean {
 }
 
 /**
+ * Returns `value` as one of a few strings.
+ *
+ * @throws {TypeError} when it is anything else.
+ */
+export function checkOneOf<V extends string>(
+  name: string,
+  value: unknown,
+  allowed: readonly V[],
+): V {
+  if (allowed.includes(value as V)) return value as V;
+  const known = allowed.map((one) => JSON.stringify(one)).join(", ");
+  throw new TypeError(`${name} must be one of ${known}, got ${describe(value)}`);
+}
+
+/**
  * Returns `value` as a function of type `F`; the signature itself cannot be checked.
  *
  * @throws {TypeError} when it is not a function.

@@ -8,6 +8,7 @@ import {
   checkFunction,
   checkInteger,
   checkObject,
+  checkOneOf,
   checkOptions,
   checkSignal,
   checkString,
@@ -96,6 +97,15 @@ test("checkObject refuses null, arrays, functions and what is no object", () => 
   assert.throws(() => checkObject("tls", []), new TypeError("tls must be an object, got an array"));
   for (const other of [undefined, null, 1, "x", () => 1]) {
     assert.throws(() => checkObject("tls", other), TypeError);
+  }
+});
+
+test("checkOneOf refuses what is not among the choices", () => {
+  assert.equal(checkOneOf("settle", "ack", ["ack", "nak"]), "ack");
+  const text = 'settle must be one of "ack", "nak", got the string "no"';
+  assert.throws(() => checkOneOf("settle", "no", ["ack", "nak"]), new TypeError(text));
+  for (const other of [undefined, null, ["ack"], "toString"]) {
+    assert.throws(() => checkOneOf("settle", other, ["ack"]), TypeError);
   }
 });
 

@@ -29,9 +29,11 @@ const runtimePackages: readonly string[] = [
   "@nats-io/jetstream",
   "@nats-io/kv",
   "@nats-io/nats-core",
+  "@nats-io/obj",
   "@nats-io/transport-node",
   "@opentelemetry/api",
   "cockatiel",
+  "lru-cache",
 ];
 
 /** Files of the package: code, declarations and four documents. */

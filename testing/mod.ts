@@ -12,7 +12,8 @@
  *
  * @module
  */
-export type { Client, ConnectionStatus, ManagerOptions } from "../client/client.ts";
+export type { CallOptions } from "../client/call_options.ts";
+export type { Client, ConnectionStatus } from "../client/client.ts";
 export type {
   Authenticator,
   JetStreamClient,

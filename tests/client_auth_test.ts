@@ -1,7 +1,6 @@
 import { nkeys } from "@nats-io/nats-core";
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
@@ -9,29 +8,11 @@ import type { Client } from "../client/client.ts";
 import { connect } from "../client/connect.ts";
 import type { ConnectOptions } from "../client/connect_options.ts";
 import { isJsflowError } from "../client/errors.ts";
+import { connectionsOf, withClient, withServer } from "../client/testdata/server_ground.ts";
+import { withFolder } from "../client/testdata/with_folder.ts";
 import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { createOperator } from "./_jwt.ts";
-
-type ServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
-
-async function withServer(options: ServerOptions, use: (server: NatsServer) => Promise<void>) {
-  const server = await NatsServer.start({ jetstream: false, ...options });
-  try {
-    await use(server);
-  } finally {
-    await server.close();
-  }
-}
-
-async function withClient(options: ConnectOptions, use: (client: Client) => Promise<void>) {
-  const client = await connect(options);
-  try {
-    await use(client);
-  } finally {
-    await client.close();
-  }
-}
 
 async function accepted(options: ConnectOptions): Promise<void> {
   await withClient(options, (client) => client.connection.flush());
@@ -45,17 +26,8 @@ async function rejected(options: ConnectOptions, secret: string): Promise<void> 
   });
 }
 
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "jsflow-creds-"));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
 test("user and password, also from a function", async () => {
-  await withServer({ auth: { user: "me", pass: "hunter2" } }, async ({ url }) => {
+  await withServer({ jetstream: false, auth: { user: "me", pass: "hunter2" } }, async ({ url }) => {
     await accepted({ servers: url, user: "me", pass: "hunter2" });
     await accepted({ servers: url, user: "me", pass: () => "hunter2" });
     await rejected({ servers: url, user: "me", pass: "hunter3" }, "hunter3");
@@ -65,7 +37,7 @@ test("user and password, also from a function", async () => {
 });
 
 test("a token, also from a function", async () => {
-  await withServer({ auth: { token: "t0ken" } }, async ({ url }) => {
+  await withServer({ jetstream: false, auth: { token: "t0ken" } }, async ({ url }) => {
     await accepted({ servers: url, token: "t0ken" });
     await accepted({ servers: url, token: () => "t0ken" });
     await rejected({ servers: url, token: "wr0ng" }, "wr0ng");
@@ -75,7 +47,7 @@ test("a token, also from a function", async () => {
 test("an nkey", async () => {
   const seedOf = () => new TextDecoder().decode(nkeys.createUser().getSeed());
   const [nkeySeed, other] = [seedOf(), seedOf()];
-  await withServer({ auth: { nkeySeed } }, async ({ url }) => {
+  await withServer({ jetstream: false, auth: { nkeySeed } }, async ({ url }) => {
     await accepted({ servers: url, nkeySeed });
     await accepted({ servers: url, nkeySeed: () => `${nkeySeed}\n` });
     await rejected({ servers: url, nkeySeed: other }, other);
@@ -86,7 +58,7 @@ test("a JWT and its seed, as creds, from a creds file, and apart", async () => {
   const operator = createOperator();
   const { creds, jwt, seed } = operator.createUser();
   const stranger = createOperator().createUser();
-  await withServer({ config: operator.config }, async ({ url }) => {
+  await withServer({ jetstream: false, config: operator.config }, async ({ url }) => {
     await accepted({ servers: url, creds });
     await accepted({ servers: url, creds: new TextEncoder().encode(creds) });
     await accepted({ servers: url, creds: () => creds.replaceAll("\n", "\r\n") });
@@ -124,37 +96,37 @@ function watchReconnects(client: Client): { reconnects: () => number } {
 test("a creds file is read anew at each reconnect, and may be gone for a while", async () => {
   const operator = createOperator();
   const [one, other] = [operator.createUser(), operator.createUser()];
-  await withServer({ config: operator.config }, (server) =>
-    withFolder(async (folder) => {
-      const credsFile = join(folder, "me.creds");
-      await writeFile(credsFile, one.creds);
-      await withClient({ servers: server.url, credsFile }, async (client) => {
-        const key = () => connectedKey(server);
-        const first = await key();
-        await writeFile(credsFile, other.creds);
-        await afterReconnect(client, () => server.restart());
-        const second = await key();
-        assert.notEqual(second, first, "the new user");
-        await rm(credsFile);
-        await afterReconnect(client, () => server.restart());
-        assert.equal(await key(), second, "the last good one");
-      });
-    }));
+  await withServer(
+    { jetstream: false, config: operator.config },
+    (server) =>
+      withFolder(async (folder) => {
+        const credsFile = join(folder, "me.creds");
+        await writeFile(credsFile, one.creds);
+        await withClient({ servers: server.url, credsFile }, async (client) => {
+          const key = () => connectedKey(server);
+          const first = await key();
+          await writeFile(credsFile, other.creds);
+          await afterReconnect(client, () => server.restart());
+          const second = await key();
+          assert.notEqual(second, first, "the new user");
+          await rm(credsFile);
+          await afterReconnect(client, () => server.restart());
+          assert.equal(await key(), second, "the last good one");
+        });
+      }),
+  );
 });
 
 /** The public key of the one user that is connected. */
 async function connectedKey(server: NatsServer): Promise<string | undefined> {
-  const response = await fetch(`${server.monitorUrl}/connz?auth=1`);
-  const { connections } = await response.json() as {
-    connections: { authorized_user?: string; nkey?: string }[];
-  };
+  const connections = await connectionsOf(server);
   assert.equal(connections.length, 1);
   return connections[0]?.authorized_user ?? connections[0]?.nkey;
 }
 
 test("credentials that expire: the connection comes back with the rotated ones", async () => {
   const operator = createOperator();
-  await withServer({ config: operator.config }, async ({ url }) => {
+  await withServer({ jetstream: false, config: operator.config }, async ({ url }) => {
     const fresh = operator.createUser().creds;
     let creds = operator.createUser({ expiresInSeconds: 3 }).creds;
     const expired = Date.now() + 3_000;
@@ -215,7 +187,7 @@ test("a password that the server has changed: rejected for a while, then rotated
 });
 
 test("a function that fails at reconnect does not end the client", async () => {
-  await withServer({ auth: { token: "t0ken" } }, async (server) => {
+  await withServer({ jetstream: false, auth: { token: "t0ken" } }, async (server) => {
     let calls = 0;
     const token = () => {
       if (++calls === 2) throw new Error("vault sealed");
@@ -230,7 +202,7 @@ test("a function that fails at reconnect does not end the client", async () => {
 
 test("reconnecting can be bounded, and switched off", async () => {
   for (const reconnect of [false, { attempts: 2, initialMs: 10 }] as const) {
-    await withServer({}, async (server) => {
+    await withServer({ jetstream: false }, async (server) => {
       await withClient({ servers: server.url, reconnect }, async (client) => {
         await server.kill();
         await waitUntil(() => client.status === "closed", { what: "the client has given up" });

@@ -1,52 +1,24 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
-import type { JetStreamManager } from "@nats-io/jetstream";
 import type { Client } from "../client/client.ts";
-import type { ConsumerEvent } from "../client/client_event.ts";
-import { connect } from "../client/connect.ts";
-import { consume } from "../client/consume.ts";
-import type { ConsumeHandler, ConsumeOptions } from "../client/consume_options.ts";
-import type { Consumption } from "../client/consumption.ts";
 import { coreOf } from "../client/core.ts";
 import { isJsflowError } from "../client/errors.ts";
-import { json } from "../client/json.ts";
-import { type Subject, subject } from "../client/subject.ts";
-import { FaultProxy } from "../testing/fault_proxy.ts";
+import {
+  begin,
+  type NumberHandler,
+  type NumberOptions,
+  remove,
+  type Run,
+  settled,
+  STREAM,
+  type StreamGround,
+  withStream,
+} from "../client/testdata/consume_ground.ts";
+import { untilLost, withClient, withProxy } from "../client/testdata/server_ground.ts";
 import { NatsCluster } from "../testing/nats_cluster.ts";
-import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { faultCount } from "./_fault_count.ts";
-
-const Numbers: Subject<number, "part"> = subject("n.{part}", json<number>());
-const STREAM = "N";
-
-type Options = ConsumeOptions<number, "part">;
-
-/** A server, and a client whose view of it no consumption shares. */
-interface Ground {
-  readonly server: NatsServer;
-  readonly url: string;
-  readonly observer: Client;
-  readonly manager: JetStreamManager;
-  publish(...values: number[]): Promise<void>;
-}
-
-async function withGround(use: (ground: Ground) => Promise<void>): Promise<void> {
-  const server = await NatsServer.start();
-  try {
-    const observer = await connect({ servers: server.url });
-    try {
-      const manager = await observer.manager();
-      await manager.streams.add({ name: STREAM, subjects: ["n.*"] });
-      await use({ server, url: server.url, observer, manager, publish: publisher(observer) });
-    } finally {
-      await observer.close();
-    }
-  } finally {
-    await server.close();
-  }
-}
 
 function publisher(client: Client): (...values: number[]) => Promise<void> {
   return async (...values) => {
@@ -59,92 +31,30 @@ function publisher(client: Client): (...values: number[]) => Promise<void> {
   };
 }
 
-/** A consumption with a client of its own, and what it has gone through. */
-interface Run {
-  readonly client: Client;
-  readonly consumption: Consumption;
-  readonly seen: number[];
-  readonly errors: unknown[];
-  readonly events: ConsumerEvent[];
-  whats(): string[];
-  sees(count: number): Promise<void>;
-  meets(what: ConsumerEvent["what"]): Promise<ConsumerEvent>;
+/** A stream; whatever happens to the server, what is published gets there once. */
+function withGround(use: (ground: StreamGround) => Promise<void>): Promise<void> {
+  return withStream((ground) => use({ ...ground, publish: publisher(ground.client) }));
 }
 
+/** Runs a part of a test with a consumption that has a client of its own. */
 async function withRun(
   servers: string | readonly string[],
-  options: Options,
-  use: (run: Run) => Promise<void>,
-  handler: ConsumeHandler<number, "part"> = () => {},
+  options: NumberOptions,
+  use: (run: Run, client: Client) => Promise<void>,
+  handler?: NumberHandler,
 ): Promise<void> {
-  const client = await connect({ servers });
-  try {
-    await use(await begin(client, options, handler));
-  } finally {
-    await client.close();
-  }
-}
-
-async function begin(
-  client: Client,
-  options: Options,
-  handler: ConsumeHandler<number, "part">,
-): Promise<Run> {
-  const seen: number[] = [];
-  const errors: unknown[] = [];
-  const events: ConsumerEvent[] = [];
-  const consumption = await consume(
-    coreOf(client),
-    Numbers,
-    {
-      ackWaitMs: 60_000,
-      onError: (error) => void errors.push(error),
-      onRecovery: (event) => void events.push(event),
-      ...options,
-    },
-    (value, message) => {
-      seen.push(value);
-      return handler(value, message);
-    },
-  );
-  const whats = () => events.map(({ what }) => what);
-  const sees = async (count: number) => {
-    const what = `${count} messages are seen`;
-    await waitUntil(() => seen.length >= count, { what, timeoutMs: 30_000 })
-      .catch((error) => {
-        throw new Error(`${error.message}; seen: ${seen}; ${JSON.stringify(events)}; ${errors}`);
-      });
-    assert.equal(seen.length, count, seen.join());
-  };
-  const meets = async (what: ConsumerEvent["what"]) =>
-    await waitUntil(() => events.findLast((event) => event.what === what), {
-      what: `${what} is told`,
-      timeoutMs: 30_000,
-    });
-  return { client, consumption, seen, errors, events, whats, sees, meets };
-}
-
-async function allDone(manager: JetStreamManager, name: string): Promise<void> {
-  await waitUntil(async () => {
-    const info = await manager.consumers.info(STREAM, name);
-    return info.num_ack_pending === 0 && info.num_pending === 0;
-  }, { what: "everything is acknowledged", timeoutMs: 30_000 });
-}
-
-/** Servers of the 2.9 line may delete a consumer, and say that its folder was not empty. */
-async function remove(manager: JetStreamManager, name: string): Promise<void> {
-  await manager.consumers.delete(STREAM, name).catch((error) => {
-    if (!/not empty/.test(error.message)) throw error;
+  await withClient({ servers }, async (client) => {
+    await use(await begin(coreOf(client), { ackWaitMs: 60_000, ...options }, handler), client);
   });
 }
 
 for (const name of ["durable", undefined]) {
   const kind = name ?? "nameless";
   test(`a ${kind} consumer that is deleted is made again: nothing is skipped or repeated`, async () => {
-    await withGround(async ({ url, manager, publish }) => {
+    await withGround(async ({ server, manager, publish }) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       const handler = (value: number) => value === 4 ? promise : undefined;
-      await withRun(url, { name, concurrency: 2 }, async (run) => {
+      await withRun(server.url, { name, concurrency: 2 }, async (run) => {
         await publish(1, 2, 3, 4, 5);
         await run.sees(5);
         await remove(manager, run.consumption.name);
@@ -153,7 +63,7 @@ for (const name of ["durable", undefined]) {
         await publish(6);
         await waitUntil(() => run.seen.includes(6), { what: "it goes on" });
         resolve();
-        await allDone(manager, run.consumption.name);
+        await settled(manager, run.consumption.name);
         // 5 was acknowledged, but lies behind 4, where the new consumer had to begin.
         assert.deepEqual(run.seen, [1, 2, 3, 4, 5, 5, 6]);
         assert.deepEqual(run.whats(), ["lost", "recreated", "recovered"]);
@@ -164,14 +74,14 @@ for (const name of ["durable", undefined]) {
 }
 
 test("a consumer that others share is made again from what the server knew", async () => {
-  await withGround(async ({ url, manager, publish }) => {
+  await withGround(async ({ server, manager, publish }) => {
     await publish(1, 2, 3);
-    await withRun(url, { name: "c" }, (run) => run.sees(3));
+    await withRun(server.url, { name: "c" }, (run) => run.sees(3));
     const { promise, resolve } = Promise.withResolvers<void>();
-    await withRun(url, { name: "c", maxMessages: 1 }, async (slow) => {
+    await withRun(server.url, { name: "c", maxMessages: 1 }, async (slow) => {
       await publish(4);
       await slow.sees(1);
-      await withRun(url, { name: "c" }, async (quick) => {
+      await withRun(server.url, { name: "c" }, async (quick) => {
         await publish(5, 6);
         await quick.sees(2);
         await remove(manager, "c");
@@ -181,22 +91,22 @@ test("a consumer that others share is made again from what the server knew", asy
           what: "4 comes again",
         });
         resolve();
-        await allDone(manager, "c");
+        await settled(manager, "c");
       });
     }, () => promise);
   });
 });
 
 test("a deleted consumer, by option: begun anew as its options say, or the end", async () => {
-  await withGround(async ({ url, manager, publish }) => {
-    await withRun(url, { name: "c", onGone: "restart" }, async (run) => {
+  await withGround(async ({ server, manager, publish }) => {
+    await withRun(server.url, { name: "c", onGone: "restart" }, async (run) => {
       await publish(1, 2);
       await run.sees(2);
       await remove(manager, "c");
       await run.sees(4);
       assert.deepEqual(run.seen, [1, 2, 1, 2]);
     });
-    await withRun(url, { name: "d", onGone: "fail" }, async (run) => {
+    await withRun(server.url, { name: "d", onGone: "fail" }, async (run) => {
       await run.sees(2);
       await remove(manager, "d");
       const cause = await run.consumption.closed;
@@ -209,8 +119,7 @@ test("a deleted consumer, by option: begun anew as its options say, or the end",
 
 test("a consumer that somebody deletes and makes again is noticed and used", async () => {
   await withGround(async ({ server, manager, publish }) => {
-    const proxy = await FaultProxy.start({ target: { port: server.port } });
-    try {
+    await withProxy({ target: { port: server.port } }, async (proxy) => {
       await withRun(proxy.url, { name: "c" }, async (run) => {
         await publish(1, 2);
         await run.sees(2);
@@ -234,15 +143,13 @@ test("a consumer that somebody deletes and makes again is noticed and used", asy
         const cause = await run.consumption.closed;
         assert.ok(isJsflowError(cause, "config_drift"), String(cause));
       });
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
 
 test("a deleted stream ends the consumption, with or without a message under way", async () => {
-  await withGround(async ({ url, manager, publish }) => {
-    await withRun(url, { name: "c" }, async (run) => {
+  await withGround(async ({ server, manager, publish }) => {
+    await withRun(server.url, { name: "c" }, async (run) => {
       await publish(1);
       await run.sees(1);
       await manager.streams.delete(STREAM);
@@ -254,9 +161,9 @@ test("a deleted stream ends the consumption, with or without a message under way
 });
 
 test("a deleted stream is made again where that is wanted", async () => {
-  await withGround(async ({ url, manager, publish, observer }) => {
+  await withGround(async ({ server, client: observer, manager, publish }) => {
     const autoCreate = { subjects: ["n.*"] };
-    await withRun(url, { name: "c", stream: STREAM, autoCreate }, async (run) => {
+    await withRun(server.url, { name: "c", stream: STREAM, autoCreate }, async (run) => {
       await publish(1, 2, 3);
       await run.sees(3);
       await manager.streams.delete(STREAM);
@@ -264,7 +171,7 @@ test("a deleted stream is made again where that is wanted", async () => {
       await waitUntil(remade, { what: "the stream is there" });
       await publisher(observer)(4, 5);
       await run.sees(5);
-      await allDone(manager, "c");
+      await settled(manager, "c");
       assert.deepEqual(run.seen, [1, 2, 3, 4, 5]);
       assert.deepEqual(run.whats(), ["lost", "recreated", "recovered"]);
     });
@@ -272,32 +179,36 @@ test("a deleted stream is made again where that is wanted", async () => {
 });
 
 test("the server is killed and started again, over and over: nothing is lost", async () => {
-  await withGround(async ({ server, url, manager, publish }) => {
-    await withRun(url, { name: "c", ackWaitMs: 1_000, concurrency: 4 }, async (run) => {
-      const rounds = faultCount({ ci: 3, soak: 40 });
-      for (let round = 0; round < rounds; round++) {
-        await publish(3 * round + 1, 3 * round + 2);
-        await server.kill();
-        await waitUntil(() => run.client.status === "reconnecting", { what: "the loss is seen" });
-        await server.restart();
-        await publish(3 * round + 3);
-        const last = 3 * round + 3;
-        await waitUntil(() => new Set(run.seen).size === last, {
-          what: `${last} are seen`,
-          timeoutMs: 60_000,
-        });
-      }
-      await allDone(manager, "c");
-      const { active, queued } = run.consumption.stats;
-      assert.deepEqual([run.consumption.status, active, queued], ["running", 0, 0]);
-    });
+  await withGround(async ({ server, manager, publish }) => {
+    await withRun(
+      server.url,
+      { name: "c", ackWaitMs: 1_000, concurrency: 4 },
+      async (run, client) => {
+        const rounds = faultCount({ ci: 3, soak: 40 });
+        for (let round = 0; round < rounds; round++) {
+          await publish(3 * round + 1, 3 * round + 2);
+          await server.kill();
+          await untilLost(client);
+          await server.restart();
+          await publish(3 * round + 3);
+          const last = 3 * round + 3;
+          await waitUntil(() => new Set(run.seen).size === last, {
+            what: `${last} are seen`,
+            timeoutMs: 60_000,
+          });
+        }
+        await settled(manager, "c");
+        const { inFlight, waiting } = run.consumption.stats;
+        assert.deepEqual([run.consumption.status, inFlight, waiting], ["running", 0, 0]);
+      },
+    );
   });
 });
 
 test("a nameless consumer that the server lost with its memory is made again", async () => {
-  await withGround(async ({ server, url, publish }) => {
+  await withGround(async ({ server, publish }) => {
     const options = { memory: true, inactiveThresholdMs: 60_000 };
-    await withRun(url, options, async (run) => {
+    await withRun(server.url, options, async (run) => {
       await publish(1, 2);
       await run.sees(2);
       await server.restart();
@@ -311,8 +222,8 @@ test("a nameless consumer that the server lost with its memory is made again", a
 test("a server that stands still is noticed, and consuming goes on when it is back", {
   skip: process.platform === "win32" && "Windows can't pause a process",
 }, async () => {
-  await withGround(async ({ server, url, publish }) => {
-    await withRun(url, { name: "c", pullHeartbeatMs: 200 }, async (run) => {
+  await withGround(async ({ server, publish }) => {
+    await withRun(server.url, { name: "c", pullHeartbeatMs: 200 }, async (run) => {
       await publish(1);
       await run.sees(1);
       server.pause();
@@ -330,8 +241,8 @@ test("a server that stands still is noticed, and consuming goes on when it is ba
 });
 
 test("an idle consumption has nothing to tell", async () => {
-  await withGround(async ({ url }) => {
-    await withRun(url, { name: "c", pullHeartbeatMs: 100 }, async (run) => {
+  await withGround(async ({ server }) => {
+    await withRun(server.url, { name: "c", pullHeartbeatMs: 100 }, async (run) => {
       const startedAt = performance.now();
       await waitUntil(() => performance.now() - startedAt > 2_000, { what: "time passes" });
       assert.deepEqual([run.whats(), run.errors], [[], []]);
@@ -342,8 +253,7 @@ test("an idle consumption has nothing to tell", async () => {
 test("a new leader: told, and consuming goes on", async () => {
   const cluster = await NatsCluster.start({ size: 3 });
   try {
-    const observer = await connect({ servers: cluster.urls });
-    try {
+    await withClient({ servers: cluster.urls }, async (observer) => {
       const manager = await observer.manager();
       await manager.streams.add({ name: STREAM, subjects: ["n.*"], num_replicas: 3 });
       await withRun(cluster.urls, { name: "c" }, async (run) => {
@@ -366,9 +276,7 @@ test("a new leader: told, and consuming goes on", async () => {
         }
         assert.equal(run.consumption.status, "running");
       });
-    } finally {
-      await observer.close();
-    }
+    });
   } finally {
     await cluster.close();
   }

@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import {
-  BasicTracerProvider,
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-} from "@opentelemetry/sdk-trace-base";
-import { connect } from "../client/connect.ts";
-import { type ClientCore, coreOf } from "../client/core.ts";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
+import { memoryTracing } from "../trace/testdata/in_memory_sdk.ts";
+import type { ClientCore } from "../client/core.ts";
 import { endpoint } from "../client/endpoint.ts";
 import { publish } from "../client/publish.ts";
 import { request } from "../client/request.ts";
@@ -17,8 +12,8 @@ import { serve } from "../client/serve.ts";
 import { ServiceError } from "../client/service_error.ts";
 import { subject } from "../client/subject.ts";
 import { subscribe } from "../client/subscribe.ts";
+import { withConnected } from "../client/testdata/server_ground.ts";
 import { text } from "../client/text.ts";
-import { NatsServer } from "../testing/nats_server.ts";
 
 const Shout = endpoint("shout.{who}", { request: text(), reply: text() });
 const Events = subject("events.{kind}", text());
@@ -26,20 +21,13 @@ const Events = subject("events.{kind}", text());
 async function withSpans(
   use: (core: ClientCore, spans: () => ReadableSpan[]) => Promise<void>,
 ): Promise<void> {
-  const exporter = new InMemorySpanExporter();
-  const tracerProvider = new BasicTracerProvider({
-    spanProcessors: [new SimpleSpanProcessor(exporter)],
-  });
-  const server = await NatsServer.start();
+  const { provider: tracerProvider, spans } = memoryTracing();
   try {
-    const client = await connect({ servers: server.url, telemetry: { tracerProvider } });
-    try {
-      await use(coreOf(client), () => exporter.getFinishedSpans());
-    } finally {
-      await client.close();
-    }
+    await withConnected(
+      { client: { telemetry: { tracerProvider } } },
+      ({ core }) => use(core, spans),
+    );
   } finally {
-    await server.close();
     await tracerProvider.shutdown();
   }
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { AckPolicy } from "@nats-io/jetstream";
 import type { Client } from "../client/client.ts";
 import { connect } from "../client/connect.ts";
+import { connectionsOf, statusListenersOf } from "../client/testdata/server_ground.ts";
 import { NatsServer } from "../testing/nats_server.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { faultCount } from "./_fault_count.ts";
@@ -19,21 +20,6 @@ function activeResources(): Readonly<Record<string, number>> | undefined {
   const counts: Record<string, number> = {};
   for (const kind of tell.call(process)) counts[kind] = (counts[kind] ?? 0) + 1;
   return counts;
-}
-
-async function monitor<T>(server: NatsServer, page: string): Promise<T> {
-  return await (await fetch(`${server.monitorUrl}/${page}`)).json() as T;
-}
-
-async function connections(server: NatsServer): Promise<{ subscriptions: number }[]> {
-  type Page = { connections: { subscriptions: number }[] };
-  return (await monitor<Page>(server, `connz?limit=1024`)).connections;
-}
-
-/** How many iterators of its status a native connection feeds. */
-function nativeListeners(client: Client): number {
-  const { protocol } = client.connection as unknown as { protocol: { listeners: unknown[] } };
-  return protocol.listeners.length;
 }
 
 async function consumers(client: Client): Promise<number> {
@@ -62,11 +48,11 @@ async function start(server: NatsServer, index: number): Promise<Client> {
 async function allBack(server: NatsServer, clients: readonly Client[]): Promise<void> {
   await Promise.all(clients.map((client) => client.waitForConnection(WAIT)));
   await Promise.all(clients.map((client) => client.jetstream.publish("storm.stored", "x")));
-  const found = await connections(server);
+  const found = await connectionsOf(server);
   assert.equal(found.length, clients.length);
   // The subscription of its own, and the one for replies.
   for (const { subscriptions } of found) assert.equal(subscriptions, 2);
-  for (const client of clients) assert.equal(nativeListeners(client), 1);
+  for (const client of clients) assert.equal(statusListenersOf(client.connection), 1);
   assert.equal(await consumers(clients[0]!), clients.length);
 }
 
@@ -105,8 +91,10 @@ test(`${CLIENTS} clients reconnect through ${RESTARTS} restarts and leak nothing
     await Promise.all(reading);
     // Lost and back for each restart, then draining and closed.
     assert.deepEqual(statuses, clients.map(() => 2 * RESTARTS + 2));
-    for (const client of clients) assert.equal(nativeListeners(client), 0);
-    await waitUntil(async () => (await connections(server)).length === 0, { what: "all are gone" });
+    for (const client of clients) assert.equal(statusListenersOf(client.connection), 0);
+    await waitUntil(async () => (await connectionsOf(server)).length === 0, {
+      what: "all are gone",
+    });
     await waitUntil(() => noMore(activeResources(), before), {
       what: "no socket or timer is left",
     });

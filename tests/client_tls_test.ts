@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { type AddressInfo, connect as connectSocket, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -11,20 +10,11 @@ import { inspect } from "node:util";
 import { connect } from "../client/connect.ts";
 import type { ConnectOptions, ConnectTlsOptions } from "../client/connect_options.ts";
 import { isJsflowError, type JsflowErrorCode } from "../client/errors.ts";
-import { NatsServer } from "../testing/nats_server.ts";
+import { untilLost, withClient, withServer } from "../client/testdata/server_ground.ts";
+import { withFolder } from "../client/testdata/with_folder.ts";
+import type { NatsServer } from "../testing/nats_server.ts";
 import { createTestCertificates, type TestCertificates } from "../testing/test_certificates.ts";
 import { waitUntil } from "../testing/wait_until.ts";
-
-type ServerOptions = NonNullable<Parameters<typeof NatsServer.start>[0]>;
-
-async function withServer(options: ServerOptions, use: (server: NatsServer) => Promise<void>) {
-  const server = await NatsServer.start({ jetstream: false, ...options });
-  try {
-    await use(server);
-  } finally {
-    await server.close();
-  }
-}
 
 /** A server with TLS, and its certificates as files. */
 async function withTls(
@@ -35,27 +25,17 @@ async function withTls(
   const certificates = createTestCertificates({ hosts });
   const { ca, clientCert: cert, clientKey: key } = certificates;
   const tls = { ca, cert, key, rejectUnauthorized: false }; // of the check that the server is up
-  const folder = await mkdtemp(join(tmpdir(), "jsflow-tls-"));
-  try {
+  const server = { jetstream: false, tls: { certificates, verifyClients }, credentials: { tls } };
+  await withFolder(async (folder) => {
     await writeFile(join(folder, "ca.pem"), ca);
     await writeFile(join(folder, "cert.pem"), cert);
     await writeFile(join(folder, "key.pem"), key);
-    await withServer(
-      { tls: { certificates, verifyClients }, credentials: { tls } },
-      (server) => use(server, certificates, folder),
-    );
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+    await withServer(server, (server) => use(server, certificates, folder));
+  });
 }
 
 async function accepted(options: ConnectOptions): Promise<void> {
-  const client = await connect(options);
-  try {
-    await client.connection.flush();
-  } finally {
-    await client.close();
-  }
+  await withClient(options, (client) => client.connection.flush());
 }
 
 async function rejected(options: ConnectOptions, code: JsflowErrorCode, message: RegExp) {
@@ -130,20 +110,17 @@ test("the encrypted connection comes back, with files read anew", async () => {
   await withTls({ verifyClients: true }, async (server, _, folder) => {
     const file = (name: string) => join(folder, name);
     const tls = { caFile: file("ca.pem"), certFile: file("cert.pem"), keyFile: file("key.pem") };
-    const client = await connect({ servers: server.url, tls, reconnect: { maxMs: 100 } });
-    try {
+    await withClient({ servers: server.url, tls, reconnect: { maxMs: 100 } }, async (client) => {
       const key = file("key.pem");
       const moved = file("moved.pem");
       const { rename } = await import("node:fs/promises");
       await rename(key, moved);
       await server.restart();
-      await waitUntil(() => client.status === "reconnecting", { what: "the loss is noticed" });
+      await untilLost(client);
       await rename(moved, key);
       await waitUntil(() => client.status === "connected", { what: "it is back" });
       await client.connection.flush();
-    } finally {
-      await client.close();
-    }
+    });
   });
 });
 
@@ -178,7 +155,7 @@ test("the handshake first, where the server wants it", async () => {
   const certificates = createTestCertificates();
   const { ca } = certificates;
   // A server that also takes plaintext, behind one that speaks TLS at once.
-  const options = { tls: { certificates }, config: { allow_non_tls: true } };
+  const options = { jetstream: false, tls: { certificates }, config: { allow_non_tls: true } };
   await withServer(options, async (server) => {
     await withTerminator(certificates, server.port, async (port) => {
       const tls = { ca, handshakeFirst: true };
@@ -191,7 +168,7 @@ test("the handshake first, where the server wants it", async () => {
 });
 
 test("plaintext is refused when TLS is demanded and the server has none", async () => {
-  await withServer({}, async ({ port }) => {
+  await withServer({ jetstream: false }, async ({ port }) => {
     const servers = `127.0.0.1:${port}`;
     await rejected({ servers, tls: {} }, "connection_refused", /tls/);
     await rejected({ servers: `tls://${servers}` }, "connection_refused", /tls/);

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
 import { faultCount } from "./_fault_count.ts";
+import { openScene, STEP_NAMES } from "./_five_steps_scene.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import { commandsSettled, journalEvents, outcomeNames } from "./_journals.ts";
+import { journalEvents, outcomeNames } from "./_journals.ts";
 import { inPool } from "./_pool.ts";
-import { addEffect, readEffects } from "./programs/effects.ts";
-import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
+import { readEffects } from "./programs/effects.ts";
 
 const ACK_WAIT_MS = 700;
 const ROUNDS = faultCount({ ci: 1, soak: 20 });
@@ -15,37 +14,27 @@ const APPENDS = 6;
 const INPUT = 3;
 
 const appends = Array.from({ length: APPENDS }, (_, index) => `append ${index + 1}`);
-const steps = Array.from({ length: STEPS }, (_, index) => `step-${index}`);
 
 /** Lets a worker die at a point, another one finish, and checks what became of the invocation. */
 async function crashAt(ground: Ground, dieAt: string): Promise<void> {
-  const [namespace, effects] = [ground.name("crash"), ground.file("effects")];
-  const common = { namespace, ackWaitMs: ACK_WAIT_MS };
-  const five = fiveSteps((step, { idempotencyKey: key }) => {
-    addEffect(effects, { step, key, pid: process.pid });
-  });
-  const durable = ground.durable({ namespace });
-  const handle = await durable.start(five, INPUT, { id: "o-1" });
-  const victim = ground.fiveStepsWorker({ ...common, effects, dieAt });
-  await victim.waitForLine(/^dying/, { timeoutMs: 20_000 });
-  assert.deepEqual(await victim.exit, { code: null, signal: "SIGKILL" });
+  const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, dieAt }, INPUT);
+  const { effects, first, handle } = scene;
+  await first.waitForLine(/^dying/, { timeoutMs: 20_000 });
+  assert.deepEqual(await first.exit, { code: null, signal: "SIGKILL" });
 
   const committed = outcomeNames(await journalEvents(handle));
   const before = readEffects(effects);
-  assert.deepEqual(committed, steps.slice(0, committed.length), "committed in order");
+  assert.deepEqual(committed, STEP_NAMES.slice(0, committed.length), "committed in order");
   const begun = new Set(before.map(({ step }) => step)).size;
   assert.ok(begun <= committed.length + 1, `step ${begun} began before its forerunner's commit`);
   if (dieAt === "before append 1") assert.equal(begun, 0, "a step began before the claim");
 
-  const rescuer = await ground.worker({ ...common, workflows: [five] });
-  assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(INPUT));
-  await commandsSettled(ground.client, namespace);
-  await rescuer.close();
+  await scene.rescueToEnd();
 
-  assert.deepEqual(outcomeNames(await journalEvents(handle)), steps);
+  assert.deepEqual(outcomeNames(await journalEvents(handle)), STEP_NAMES);
   assert.equal((await handle.status()).status, "completed");
   const all = readEffects(effects);
-  for (const [step, name] of steps.entries()) {
+  for (const [step, name] of STEP_NAMES.entries()) {
     const keys = all.filter((effect) => effect.step === step).map(({ key }) => key);
     assert.deepEqual(new Set(keys), new Set([`five/o-1/${step}`]), "one key for every attempt");
     const earlier = before.filter((effect) => effect.step === step).length;
@@ -75,7 +64,7 @@ test("a worker killed after any append is carried on where it stopped", async ()
 });
 
 test("a worker killed within any step, after its effect, is carried on there", async () => {
-  await crashAtEach(steps.map((_, index) => `in step ${index}`));
+  await crashAtEach(STEP_NAMES.map((_, index) => `in step ${index}`));
 });
 
 test("a worker killed around its summary or its ack leaves an ended invocation", async () => {

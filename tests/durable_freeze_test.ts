@@ -1,60 +1,21 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import { test } from "node:test";
-import type { InvocationHandle } from "../durable/mod.ts";
-import { type SpawnedProgram, waitUntil } from "../testing/mod.ts";
+import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
+import { type FiveStepsScene, openScene, STEP_NAMES } from "./_five_steps_scene.ts";
+import { type Gate, newGate } from "./_gate.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import {
-  commandsSettled,
-  countEvents,
-  journalEvents,
-  outcomeNames,
-  rawJournal,
-} from "./_journals.ts";
+import { countEvents, journalEvents, outcomeNames } from "./_journals.ts";
 import { inPool } from "./_pool.ts";
-import { addEffect, readEffects } from "./programs/effects.ts";
-import { fiveSteps, fiveStepsResult, type StepEffect, STEPS } from "./programs/five_steps.ts";
+import { readEffects } from "./programs/effects.ts";
+import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
 
 const ACK_WAIT_MS = 2_000; // a second without a processor must not pass for a dead worker
 const ROUNDS = faultCount({ ci: 1, soak: 20 });
-const steps = Array.from({ length: STEPS }, (_, index) => `step-${index}`);
-
-/** An invocation in the hands of a worker in another process. */
-interface Scene {
-  readonly ground: Ground;
-  readonly namespace: string;
-  readonly effects: string;
-  readonly first: SpawnedProgram;
-  readonly handle: InvocationHandle<number>;
-  /** The stored records, byte by byte. */
-  journal(): ReturnType<typeof rawJournal>;
-  /** Another worker, in this process, which adds its effects to the same file. */
-  rescue(effect?: StepEffect): ReturnType<Ground["worker"]>;
-}
-
-async function openScene(
-  ground: Ground,
-  behaviour: { readonly freezeAt?: string; readonly holdStep?: number },
-): Promise<Scene> {
-  const [namespace, effects] = [ground.name("freeze"), ground.file("effects")];
-  const common = { namespace, ackWaitMs: ACK_WAIT_MS };
-  const handle = await ground.durable({ namespace }).start(fiveSteps(() => {}), 1, { id: "o-1" });
-  const first = ground.fiveStepsWorker({ ...common, effects, ...behaviour });
-  const rescue = (effect: StepEffect = () => {}) => {
-    const five = fiveSteps(async (step, context) => {
-      addEffect(effects, { step, key: context.idempotencyKey, pid: process.pid });
-      await effect(step, context);
-    });
-    return ground.worker({ ...common, workflows: [five] });
-  };
-  const address = { namespace, workflow: "five", id: "o-1" };
-  const journal = () => rawJournal(ground.client, address);
-  return { ground, namespace, effects, first, handle, journal, rescue };
-}
 
 /** Starts another invocation, which only the worker that was frozen can run. */
-async function servesAgain({ ground, namespace, effects, first }: Scene): Promise<void> {
+async function servesAgain(ground: Ground, scene: FiveStepsScene): Promise<void> {
+  const { namespace, effects, first } = scene;
   const durable = ground.durable({ namespace });
   const handle = await durable.start(fiveSteps(() => {}), 2, { id: "o-2" });
   assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(2));
@@ -65,21 +26,17 @@ async function servesAgain({ ground, namespace, effects, first }: Scene): Promis
 }
 
 async function freezeUntilEnded(ground: Ground, freezeAt: string, append: number): Promise<void> {
-  const scene = await openScene(ground, { freezeAt });
-  const { first, handle, journal, namespace } = scene;
+  const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, freezeAt });
+  const { first, handle, journal } = scene;
   await first.waitForLine(/^freezing/, { timeoutMs: 20_000 });
-  const rescuer = await scene.rescue();
-  assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
-  await commandsSettled(ground.client, namespace);
-  await rescuer.close();
-  const ended = await journal();
+  const ended = await scene.rescueToEnd();
 
   first.kill("SIGCONT");
   await first.waitForLine(new RegExp(`^refused append ${append}$`), { timeoutMs: 20_000 });
-  await servesAgain(scene);
+  await servesAgain(ground, scene);
   assert.deepEqual(await journal(), ended, "the first worker committed something");
   const events = await journalEvents(handle);
-  assert.deepEqual(outcomeNames(events), steps);
+  assert.deepEqual(outcomeNames(events), STEP_NAMES);
   assert.equal(countEvents(events, "claimed"), append === 1 ? 1 : 2);
 }
 
@@ -97,17 +54,20 @@ test("a worker frozen past its ack wait commits nothing when it goes on, and ser
   });
 });
 
+/** Lets another worker run the invocation up to a step, which waits at a gate. */
+async function rescueWhileFrozen({ first, rescue }: FiveStepsScene, held: number): Promise<Gate> {
+  const gate = newGate();
+  await first.waitForLine(/^freezing/, { timeoutMs: 20_000 });
+  await rescue((step) => step === held ? gate.pass() : undefined);
+  await gate.reached;
+  return gate;
+}
+
 test("a worker that comes back while another runs its invocation does not disturb it", async () => {
   await onGround(async (ground) => {
-    const scene = await openScene(ground, { freezeAt: "in step 2" });
+    const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, freezeAt: "in step 2" });
     const { first, handle, journal } = scene;
-    const [entered, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    await first.waitForLine(/^freezing/, { timeoutMs: 20_000 });
-    await scene.rescue((step) => {
-      if (step === 2) entered.resolve();
-      return step === 2 ? gate.promise : undefined;
-    });
-    await entered.promise;
+    const gate = await rescueWhileFrozen(scene, 2);
     const before = await journal();
 
     first.kill("SIGCONT");
@@ -115,11 +75,11 @@ test("a worker that comes back while another runs its invocation does not distur
     first.writeLine("close");
     assert.equal((await first.exit).code, 0);
     assert.deepEqual(await journal(), before, "the first worker committed something");
-    gate.resolve();
+    gate.open();
     assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
     assert.deepEqual((await journal()).slice(0, before.length), before);
     const events = await journalEvents(handle);
-    assert.deepEqual(outcomeNames(events), steps);
+    assert.deepEqual(outcomeNames(events), STEP_NAMES);
     assert.equal(countEvents(events, "claimed"), 2);
     assert.deepEqual(
       readEffects(scene.effects).map(({ step }) => step),
@@ -131,15 +91,9 @@ test("a worker that comes back while another runs its invocation does not distur
 
 test("a worker frozen before its claim leaves the invocation to whoever claimed it", async () => {
   await onGround(async (ground) => {
-    const scene = await openScene(ground, { freezeAt: "before append 1" });
+    const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, freezeAt: "before append 1" });
     const { first, handle, journal } = scene;
-    const [entered, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    await first.waitForLine(/^freezing/, { timeoutMs: 20_000 });
-    await scene.rescue((step) => {
-      if (step === 0) entered.resolve();
-      return step === 0 ? gate.promise : undefined;
-    });
-    await entered.promise;
+    const gate = await rescueWhileFrozen(scene, 0);
     const before = await journal();
 
     first.kill("SIGCONT");
@@ -148,7 +102,7 @@ test("a worker frozen before its claim leaves the invocation to whoever claimed 
     first.writeLine("close");
     assert.equal((await first.exit).code, 0);
     assert.deepEqual(await journal(), before, "the first worker claimed what another one runs");
-    gate.resolve();
+    gate.open();
     assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
     assert.equal(countEvents(await journalEvents(handle), "claimed"), 1);
   });
@@ -156,20 +110,16 @@ test("a worker frozen before its claim leaves the invocation to whoever claimed 
 
 test("a worker that finds itself replaced aborts the signals of its steps", async () => {
   await onGround(async (ground) => {
-    const scene = await openScene(ground, { holdStep: 2 });
-    const { first, handle, journal, namespace } = scene;
+    const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, holdStep: 2 });
+    const { first, journal } = scene;
     await first.waitForLine(/^in step 2$/, { timeoutMs: 20_000 });
     first.kill("SIGSTOP");
-    const rescuer = await scene.rescue();
-    assert.equal(await handle.result({ timeoutMs: 20_000 }), fiveStepsResult(1));
-    await commandsSettled(ground.client, namespace);
-    await rescuer.close();
-    const ended = await journal();
+    const ended = await scene.rescueToEnd();
 
     first.kill("SIGCONT");
     await first.waitForLine(/^aborted step 2$/, { timeoutMs: 20_000 });
     first.writeLine("go");
-    await servesAgain(scene);
+    await servesAgain(ground, scene);
     assert.deepEqual(await journal(), ended, "the first worker committed something");
   });
 });

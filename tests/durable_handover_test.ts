@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { workflow } from "../durable/mod.ts";
+import type { Client } from "../client/mod.ts";
+import { type InvocationHandle, type Worker, workflow } from "../durable/mod.ts";
 import { waitUntil } from "../testing/mod.ts";
-import { newGate } from "./_gate.ts";
-import { onGround } from "./_ground.ts";
+import { type Gate, newGate } from "./_gate.ts";
+import { type Ground, onGround } from "./_ground.ts";
 import { commandsSettled, countEvents, journalEvents } from "./_journals.ts";
 import { fiveSteps, fiveStepsResult } from "./programs/five_steps.ts";
 
@@ -13,20 +14,37 @@ const PROMPT_MS = 5_000;
 
 const namespace = "handover";
 
+/** An invocation in the hands of a worker "a", whose third step waits at a gate. */
+interface Held {
+  /** The steps that were called, each with the name of its worker. */
+  readonly calls: string[];
+  readonly first: Worker;
+  readonly gate: Gate;
+  readonly handle: InvocationHandle<number>;
+  /** Another worker, whose steps do not wait. */
+  open(name: string): Promise<Worker>;
+}
+
+async function openHeld(ground: Ground, client?: Client): Promise<Held> {
+  const gate = newGate();
+  const calls: string[] = [];
+  const open = (name: string, client?: Client) => {
+    const five = fiveSteps(async (step) => {
+      calls.push(`${name}${step}`);
+      if (name === "a" && step === 2) await gate.pass();
+    });
+    return ground.worker({ namespace, ackWaitMs: ACK_WAIT_MS, workflows: [five] }, client);
+  };
+  const first = await open("a", client);
+  const handle = await ground.durable({ namespace }).start(fiveSteps(() => {}), 1, { id: "o-1" });
+  await gate.reached;
+  return { calls, first, gate, handle, open };
+}
+
 test("a closing worker hands over at once what it can't finish", async () => {
   await onGround(async (ground) => {
-    const gate = newGate();
-    const calls: string[] = [];
-    const five = (worker: string) =>
-      fiveSteps(async (step) => {
-        calls.push(`${worker}${step}`);
-        if (worker === "a" && step === 2) await gate.pass();
-      });
-    const common = { namespace, ackWaitMs: ACK_WAIT_MS };
-    const first = await ground.worker({ ...common, workflows: [five("a")] });
-    const handle = await ground.durable({ namespace }).start(five("c"), 1, { id: "o-1" });
-    await gate.reached;
-    await ground.worker({ ...common, workflows: [five("b")] });
+    const { calls, first, gate, handle, open } = await openHeld(ground);
+    await open("b");
     assert.equal(first.running, 1);
     const closedAt = performance.now();
     await Promise.all([first.close({ graceMs: 0 }), first.close()]);
@@ -42,20 +60,10 @@ test("a closing worker hands over at once what it can't finish", async () => {
 
 test("a closing worker lets a running step finish, and hands over before the next", async () => {
   await onGround(async (ground) => {
-    const gate = newGate();
-    const calls: string[] = [];
-    const five = (worker: string) =>
-      fiveSteps(async (step) => {
-        calls.push(`${worker}${step}`);
-        if (worker === "a" && step === 2) await gate.pass();
-      });
-    const common = { namespace, ackWaitMs: ACK_WAIT_MS };
     const client = await ground.connect();
-    const first = await ground.worker({ ...common, workflows: [five("a")] }, client);
-    const handle = await ground.durable({ namespace }).start(five("c"), 1, { id: "o-1" });
-    await gate.reached;
+    const { calls, first, gate, handle, open } = await openHeld(ground, client);
     const closed = first.close({ graceMs: 8_000 });
-    await ground.worker({ ...common, workflows: [five("b")] });
+    await open("b");
     gate.open();
     await closed;
     assert.equal(client.status, "connected", "the connection stays the caller's");

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { errors, type Msg } from "@nats-io/nats-core";
-import { faultCount } from "./_fault_count.ts";
 import { connect } from "../client/mod.ts";
 import { FaultProxy, waitUntil } from "../testing/mod.ts";
+import { faultCount } from "./_fault_count.ts";
+import { STEP_NAMES } from "./_five_steps_scene.ts";
 import { onGround } from "./_ground.ts";
 import {
   commandsSettled,
@@ -20,9 +21,10 @@ const ACK_WAIT_MS = 10_000;
 /** Claim, four outcomes, and the last outcome together with the end. */
 const APPENDS = 6;
 const WORKFLOWS = faultCount({ ci: 200, soak: 5_000 });
+/** All begin at once, and every one of them pauses before each request that it repeats. */
+const RESULT_MS = 60_000 + WORKFLOWS * 100;
 
 const namespace = "lost";
-const steps = Array.from({ length: STEPS }, (_, index) => `step-${index}`);
 
 /** What becomes of one request. */
 type Fate = "answered" | "answer lost" | "never arrives" | "repeated";
@@ -61,7 +63,7 @@ for (const [fate, title] of Object.entries(titles) as [Fate, string][]) {
         assert.ok(appends >= APPENDS, `append ${faulty} was never sent`);
         assert.deepEqual(calls, [0, 1, 2, 3, 4], `append ${faulty}`);
         const events = await journalEvents(handle);
-        assert.deepEqual(outcomeNames(events), steps);
+        assert.deepEqual(outcomeNames(events), STEP_NAMES);
         assert.equal(countEvents(events, "claimed"), 1);
         const records = await rawJournal(ground.client, { namespace, workflow: "five", id });
         assert.equal(records.length, APPENDS);
@@ -93,12 +95,12 @@ test("where every third request fares badly, each step still runs and is committ
         (_, index) => durable.start(five, index, { id: `o-${index}` }),
       ),
     );
-    const results = await Promise.all(handles.map((it) => it.result({ timeoutMs: 60_000 })));
+    const results = await Promise.all(handles.map((it) => it.result({ timeoutMs: RESULT_MS })));
     assert.deepEqual(results, handles.map((_, index) => fiveStepsResult(index)));
     await commandsSettled(ground.client, namespace);
     for (const handle of handles) {
       const events = await journalEvents(handle);
-      assert.deepEqual(outcomeNames(events), steps);
+      assert.deepEqual(outcomeNames(events), STEP_NAMES);
       assert.equal(countEvents(events, "started"), 1);
       assert.equal((await handle.status()).status, "completed");
     }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { DurableClient } from "../durable/mod.ts";
 import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
+import { newGate } from "./_gate.ts";
 import { type Ground, onGround } from "./_ground.ts";
 import {
   commandsSettled,
@@ -95,17 +96,16 @@ test("an id that was started long ago is not run again", async () => {
 
 test("starts that come while it runs get the result of the first one", async () => {
   await onGround(async (ground) => {
-    const [entered, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const gate = newGate();
     const calls: number[] = [];
     const five = fiveSteps(async (step) => {
       calls.push(step);
-      entered.resolve();
-      await gate.promise;
+      await gate.pass();
     });
     await ground.worker({ namespace, workflows: [five], ackWaitMs: 5_000 });
     const durable = ground.durable({ namespace });
     const first = await durable.start(five, 1, { id });
-    await entered.promise;
+    await gate.reached;
     const later = await Promise.all(
       Array.from({ length: 20 }, (_, index) => durable.start(five, index + 2, { id })),
     );
@@ -113,7 +113,7 @@ test("starts that come while it runs get the result of the first one", async () 
       async () => countEvents(await journalEvents(first), "attached") === 20,
       { what: "all later starters are listed" },
     );
-    gate.resolve();
+    gate.open();
     const results = await Promise.all([first, ...later].map((handle) => handle.result()));
     assert.deepEqual(new Set(results), new Set([fiveStepsResult(1)]));
     assert.deepEqual(calls, [0, 1, 2, 3, 4]);

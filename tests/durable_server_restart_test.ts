@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { InvocationHandle } from "../durable/mod.ts";
 import { waitUntil } from "../testing/mod.ts";
 import { faultCount } from "./_fault_count.ts";
+import { STEP_NAMES } from "./_five_steps_scene.ts";
 import { type Ground, onGround } from "./_ground.ts";
 import { journalEvents, outcomeNames } from "./_journals.ts";
 import { readEffects } from "./programs/effects.ts";
@@ -14,8 +15,6 @@ const ROUNDS = faultCount({ ci: 1, soak: 20 });
 
 /** Waits so long that the restarts fall between the steps of most workflows. */
 const STEP_MS = 20;
-
-const steps = Array.from({ length: STEPS }, (_, index) => `step-${index}`);
 
 async function restartUnderLoad(ground: Ground, namespace: string): Promise<void> {
   const calls = new Map<string, number>();
@@ -51,7 +50,7 @@ async function restartUnderLoad(ground: Ground, namespace: string): Promise<void
 }
 
 async function endedOnce(handle: InvocationHandle<number>): Promise<void> {
-  assert.deepEqual(outcomeNames(await journalEvents(handle)), steps);
+  assert.deepEqual(outcomeNames(await journalEvents(handle)), STEP_NAMES);
   assert.equal((await handle.status()).status, "completed");
 }
 

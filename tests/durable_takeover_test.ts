@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultCount } from "./_fault_count.ts";
+import { openScene } from "./_five_steps_scene.ts";
 import { type Ground, onGround } from "./_ground.ts";
 import { journalEvents } from "./_journals.ts";
 import { inPool } from "./_pool.ts";
 import { seededRandom } from "./_random.ts";
-import { fiveSteps, fiveStepsResult } from "./programs/five_steps.ts";
+import { fiveStepsResult } from "./programs/five_steps.ts";
 
 const ACK_WAIT_MS = 2_000;
 /** What is promised: a claim within the ack wait and one second. */
@@ -16,17 +17,10 @@ const ROUNDS = faultCount({ ci: 6, soak: 200 });
 
 /** Kills a worker within a step and returns the milliseconds until another one's claim. */
 async function measureTakeover(ground: Ground, aliveMs: number): Promise<number> {
-  const namespace = ground.name("takeover");
-  const common = { namespace, ackWaitMs: ACK_WAIT_MS };
-  const five = fiveSteps(() => {});
-  const handle = await ground.durable({ namespace }).start(five, 1, { id: "o-1" });
-  const victim = ground.fiveStepsWorker({
-    ...common,
-    effects: ground.file("effects"),
-    holdStep: 2,
-  });
+  const scene = await openScene(ground, { ackWaitMs: ACK_WAIT_MS, holdStep: 2 });
+  const { first: victim, handle } = scene;
   await victim.waitForLine(/^in step 2$/, { timeoutMs: 20_000 });
-  await ground.worker({ ...common, workflows: [five] });
+  await scene.rescue();
   // Anywhere between two heartbeats, after some of them.
   await new Promise((resolve) => setTimeout(resolve, aliveMs));
   victim.kill("SIGKILL");

@@ -49,10 +49,14 @@ export function spanName(kind: OperationKind, details: OperationDetails): string
 export function operationAttributes(kind: OperationKind, identity: ClientIdentity): Attributes {
   return {
     [SYSTEM]: "nats",
-    [OPERATION_NAME]: kind,
-    [OPERATION_TYPE]: conventions[kind].type,
+    ...operationTypeAttributes(kind),
     ...serverAttributes(identity),
   };
+}
+
+/** What is done. */
+export function operationTypeAttributes(kind: OperationKind): Attributes {
+  return { [OPERATION_NAME]: kind, [OPERATION_TYPE]: conventions[kind].type };
 }
 
 function serverAttributes({ serverAddress, serverPort }: ClientIdentity): Attributes {

@@ -6,17 +6,37 @@ const descriptions: Readonly<Record<GaugeName, readonly [unit: string, descripti
   activeConsumers: ["{consumer}", "Consumers of streams that are open."],
   activeSubscriptions: ["{subscription}", "Subscriptions and services that are open."],
   breakerState: ["1", "The circuit breaker: 0 closed, 1 half-open, 2 open."],
-  inFlight: ["{message}", "Messages of publishers that wait for their acknowledgement."],
+  inFlight: [
+    "{message}",
+    "Messages that publishers await the acknowledgement of, or handlers work on.",
+  ],
   knownStreams: ["{stream}", "Streams made through the client and not deleted by it."],
 };
 
-/** One metric that is read from all who know a part of it. */
-interface OpenGauge {
+/** The most sets of attributes of one gauge; beyond it what is read counts for the client alone. */
+const MAX_SERIES = 2_048;
+
+/** One set of attributes, read from all who know a part of its value. */
+interface Series {
+  readonly attributes: Attributes;
   readonly readers: Set<() => number>;
+  /** Whether it was collected, and is remembered by whoever collects. */
+  isSeen: boolean;
+}
+
+/** One metric, by its attributes beyond those of the client. */
+interface OpenGauge {
+  readonly series: Map<string, Series>;
+  /** Has it read no more. */
   end(): void;
 }
 
-/** The gauges of one client. */
+/**
+ * The gauges of one client.
+ *
+ * SDKs go on to export what was observed last: a series that nobody reads any more, and all of them
+ * when the client is closed, are observed as 0 once more.
+ */
 export class Gauges {
   readonly #meter: Meter;
   readonly #attributes: Attributes;
@@ -29,23 +49,42 @@ export class Gauges {
   }
 
   /** Has a function read whenever metrics are collected; returns the function that ends that. */
-  add(name: GaugeName, read: () => number): () => void {
+  add(name: GaugeName, read: () => number, attributes?: Attributes): () => void {
     if (this.#closed) return () => {};
     const reader = () => read(); // each call of `add` counts, even with the same function
     let gauge = this.#open.get(name);
     if (gauge === undefined) this.#open.set(name, gauge = this.#openGauge(name));
-    const { readers } = gauge;
-    readers.add(reader);
+    const [key, series] = this.#seriesOf(gauge, attributes);
+    series.readers.add(reader);
     return () => {
-      readers.delete(reader);
-      if (readers.size === 0 && this.#open.get(name)?.readers === readers) this.#end(name);
+      series.readers.delete(reader);
+      forgetUnseen(gauge.series, key, series);
     };
   }
 
   /** Ends all gauges for good. */
   close(): void {
     this.#closed = true;
-    for (const name of [...this.#open.keys()]) this.#end(name);
+    for (const { series, end } of this.#open.values()) {
+      for (const [key, one] of series) {
+        one.readers.clear();
+        forgetUnseen(series, key, one);
+      }
+      if (series.size === 0) end();
+    }
+    this.#open.clear();
+  }
+
+  #seriesOf({ series }: OpenGauge, attributes: Attributes | undefined): [string, Series] {
+    const wanted = attributes === undefined ? "" : JSON.stringify(attributes);
+    const key = series.has(wanted) || series.size < MAX_SERIES ? wanted : "";
+    let found = series.get(key);
+    if (found === undefined) {
+      const own = key === "" ? undefined : attributes;
+      found = { attributes: { ...this.#attributes, ...own }, readers: new Set(), isSeen: false };
+      series.set(key, found);
+    }
+    return [key, found];
   }
 
   #openGauge(name: GaugeName): OpenGauge {
@@ -54,18 +93,25 @@ export class Gauges {
       unit,
       description,
     });
-    const readers = new Set<() => number>();
-    const observe = (result: ObservableResult) => {
-      result.observe(sumOf(readers), this.#attributes);
+    const series = new Map<string, Series>();
+    const observe = async (result: ObservableResult) => {
+      for (const one of series.values()) {
+        result.observe(sumOf(one.readers), one.attributes);
+        one.isSeen = true;
+      }
+      if (!this.#closed) return;
+      await undefined; // the SDK goes through its callbacks now, and would leave one out
+      gauge.removeCallback(observe);
     };
     gauge.addCallback(observe);
-    return { readers, end: () => gauge.removeCallback(observe) };
+    return { series, end: () => gauge.removeCallback(observe) };
   }
+}
 
-  #end(name: GaugeName): void {
-    this.#open.get(name)?.end();
-    this.#open.delete(name);
-  }
+/** What nobody has collected nobody remembers. */
+function forgetUnseen(all: Map<string, Series>, key: string, series: Series): void {
+  const isCurrent = all.get(key) === series;
+  if (isCurrent && series.readers.size === 0 && !series.isSeen) all.delete(key);
 }
 
 /** A reader that fails is left out, lest it hide what the others say. */

@@ -12,16 +12,19 @@ import {
   ERROR_TYPE,
   metricAttributes,
   operationAttributes,
+  operationTypeAttributes,
 } from "./_conventions.ts";
 import { Gauges } from "./_gauges.ts";
 import { SCOPE_NAME } from "./_tracer_source.ts";
 import type { ClientIdentity } from "./client_identity.ts";
 import { METRIC_NAMES } from "./metric_names.ts";
 import type { MeterProvider } from "./native.ts";
-import type { CounterName, OperationDetails, OperationKind } from "./telemetry.ts";
+import type { CounterName, GaugeName, OperationDetails, OperationKind } from "./telemetry.ts";
 
 /** The most sets of attributes that are kept for reuse; beyond it they are made each time. */
 const MAX_CACHED_ATTRIBUTES = 1_024;
+/** The most series of messages in flight; beyond it they are counted by their kind alone. */
+const MAX_HANDLED_SERIES = 1_024;
 
 /** Where the conventions put the bounds of durations in seconds. */
 const DURATION_BUCKETS = [
@@ -52,7 +55,7 @@ const counterDescriptions: Readonly<
 
 /** The metrics of one client. */
 export class Metrics {
-  readonly gauges: Gauges;
+  readonly #gauges: Gauges;
   readonly #identity: ClientIdentity;
   readonly #sent: Counter;
   readonly #consumed: Counter;
@@ -61,11 +64,13 @@ export class Metrics {
   readonly #counters: Readonly<Record<CounterName, Counter>>;
   readonly #client: Attributes;
   readonly #cached = new Map<string, Attributes>();
+  /** Messages whose handlers run, by what their series is told apart. */
+  readonly #handled = new Map<string, { count: number }>();
 
   constructor(meter: Meter, identity: ClientIdentity) {
     this.#identity = identity;
     this.#client = clientAttributes(identity);
-    this.gauges = new Gauges(meter, this.#client);
+    this.#gauges = new Gauges(meter, this.#client);
     this.#sent = messageCounter(meter, "sentMessages", "Messages published and requests sent.");
     this.#consumed = messageCounter(meter, "consumedMessages", "Messages given to the program.");
     this.#operationDuration = durations(meter, "operationDuration", "Time of an operation.");
@@ -100,9 +105,31 @@ export class Metrics {
     );
   }
 
+  /**
+   * Counts a message whose handler begins, or returns undefined for what no handler does; the
+   * function that it returns must be called once.
+   */
+  enter(kind: OperationKind, details: OperationDetails): (() => void) | undefined {
+    if (conventions[kind].type !== "process") return undefined;
+    const handled = this.#handledOf(kind, details);
+    handled.count++;
+    return () => void handled.count--;
+  }
+
+  /** Has a gauge read; publishers alone feed `inFlight` in this way. */
+  gauge(name: GaugeName, read: () => number): () => void {
+    const attributes = name === "inFlight" ? operationTypeAttributes("publish") : undefined;
+    return this.#gauges.add(name, read, attributes);
+  }
+
+  /** Ends all gauges for good. */
+  close(): void {
+    this.#gauges.close();
+  }
+
   #attributesOf(kind: OperationKind, details: OperationDetails): Attributes {
     const { template, consumerGroup } = details;
-    const key = `${kind}\n${template ?? ""}\n${consumerGroup ?? ""}`;
+    const key = keyOf(kind, details);
     let attributes = this.#cached.get(key);
     if (attributes === undefined) {
       attributes = {
@@ -113,6 +140,28 @@ export class Metrics {
     }
     return attributes;
   }
+
+  #handledOf(kind: OperationKind, details: Partial<OperationDetails>): { count: number } {
+    const { template, consumerGroup } = details;
+    const key = keyOf(kind, details);
+    const known = this.#handled.get(key);
+    if (known !== undefined) return known;
+    const isSpecific = template !== undefined || consumerGroup !== undefined;
+    if (isSpecific && this.#handled.size >= MAX_HANDLED_SERIES) return this.#handledOf(kind, {});
+    const handled = { count: 0 };
+    this.#handled.set(key, handled);
+    const own = { ...operationTypeAttributes(kind), ...metricAttributes(template, consumerGroup) };
+    this.#gauges.add("inFlight", () => handled.count, own);
+    return handled;
+  }
+}
+
+/** Tells apart what is reported as different series. */
+function keyOf(
+  kind: OperationKind,
+  { template, consumerGroup }: Partial<OperationDetails>,
+): string {
+  return `${kind}\n${template ?? ""}\n${consumerGroup ?? ""}`;
 }
 
 /** How an operation went. */

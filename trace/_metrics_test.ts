@@ -154,6 +154,87 @@ test("a gauge that has ended is not read again, and may be opened again", () =>
     endSecond();
   }));
 
+test("a series that has ended is collected as 0, since SDKs go on with its last value", () =>
+  measured(async (telemetry, { points }) => {
+    const values = async () =>
+      (await points(METRIC_NAMES.activeSubscriptions)).map(({ value }) => value);
+    const endFirst = telemetry.gauge("activeSubscriptions", () => 1);
+    const endSecond = telemetry.gauge("activeSubscriptions", () => 1);
+    assert.deepEqual(await values(), [2]);
+    endFirst();
+    endSecond();
+    assert.deepEqual(await values(), [0]);
+    telemetry.gauge("activeSubscriptions", () => 3);
+    assert.deepEqual(await values(), [3]);
+    telemetry.close();
+    assert.deepEqual(await values(), [0]);
+    assert.deepEqual(await values(), [0]);
+  }));
+
+test("messages are in flight from the begin of their handling to its end", () =>
+  measured(async (telemetry, { points }) => {
+    const values = async () => {
+      const found = await points(METRIC_NAMES.inFlight);
+      return Object.fromEntries(
+        found.map(({ attributes, value }) => [attributes["messaging.operation.name"], value]),
+      );
+    };
+    const details = { destination: "orders.eu", template: "orders.{region}" };
+    telemetry.gauge("inFlight", () => 7);
+    telemetry.begin("publish", details); // publishers have a gauge of their own
+    const first = telemetry.begin("process", { ...details, consumerGroup: "billing" });
+    const second = telemetry.begin("process", { ...details, consumerGroup: "billing" });
+    const served = telemetry.begin("serve", details);
+    assert.deepEqual(await values(), { publish: 7, process: 2, serve: 1 });
+    first.end(new Error("x"));
+    first.end();
+    assert.throws(() => served.run(() => assert.fail("thrown")));
+    served.end();
+    assert.deepEqual(await values(), { publish: 7, process: 1, serve: 0 });
+    assert.deepEqual((await points(METRIC_NAMES.inFlight))[1]?.attributes, {
+      "messaging.system": "nats",
+      "messaging.client.id": "shop",
+      "messaging.operation.name": "process",
+      "messaging.operation.type": "process",
+      "messaging.destination.template": "orders.{region}",
+      "messaging.consumer.group.name": "billing",
+    });
+    second.end();
+    assert.deepEqual(await values(), { publish: 7, process: 0, serve: 0 });
+  }));
+
+test("a handler that outlives its operation is in flight until it ends", () =>
+  measured(async (telemetry, { points }) => {
+    const value = async () => (await points(METRIC_NAMES.inFlight))[0]?.value;
+    for (const settle of ["resolve", "reject"] as const) {
+      const work = Promise.withResolvers<void>();
+      const operation = telemetry.begin("process", { destination: "orders.eu" });
+      const result = operation.run(() => work.promise);
+      operation.end(new Error("deadline"));
+      assert.equal(await value(), 1);
+      work[settle]();
+      await result.catch(() => {});
+      assert.equal(await value(), 0);
+      await operation.run(() => Promise.resolve()); // too late to count
+      operation.end();
+      assert.equal(await value(), 0, "never below 0");
+    }
+  }));
+
+test("more kinds of message than there may be series are in flight all the same", () =>
+  measured(async (telemetry, { points }) => {
+    const operations = Array.from({ length: 1_100 }, (_, index) => {
+      return telemetry.begin("process", { destination: "a", template: `orders.${index}` });
+    });
+    const sum = (found: { readonly value: unknown }[]) =>
+      found.reduce((total, { value }) => total + (value as number), 0);
+    const found = await points(METRIC_NAMES.inFlight);
+    assert.equal(sum(found), 1_100);
+    assert.equal(found.length, 1_025);
+    for (const operation of operations) operation.end();
+    assert.equal(sum(await points(METRIC_NAMES.inFlight)), 0);
+  }));
+
 test("close ends all gauges for good", () =>
   measured(async (telemetry, { points }) => {
     let reads = 0;

@@ -26,18 +26,6 @@ import type { TraceContext } from "./trace_context.ts";
  * nobody to collect metrics and tracing off, it does nothing at all.
  *
  * @throws {TypeError} for an unknown option or one of the wrong type.
- * @example
- * ```ts
- * import { createTelemetry } from "@x/jsflow/trace";
- *
- * const telemetry = createTelemetry({ metrics: false }, { clientName: "shop" });
- * const headers = new Map<string, string>();
- * const operation = telemetry.begin("publish", { destination: "orders.eu" });
- * operation.inject(headers);
- * operation.end();
- * console.log(headers.get("traceparent"));
- * telemetry.close();
- * ```
  */
 export function createTelemetry(
   options: TelemetryOptions | undefined,
@@ -70,11 +58,11 @@ class ReportingTelemetry implements Telemetry {
   }
 
   gauge(name: GaugeName, read: () => number): () => void {
-    return this.#metrics?.gauges.add(name, read) ?? (() => {});
+    return this.#metrics?.gauge(name, read) ?? (() => {});
   }
 
   close(): void {
-    this.#metrics?.gauges.close();
+    this.#metrics?.close();
   }
 }
 
@@ -86,6 +74,10 @@ class ReportedOperation implements Operation {
   readonly #beganAt: number;
   #details: OperationDetails;
   #ended = false;
+  /** Ends the message's time in flight. */
+  readonly #leave: (() => void) | undefined;
+  /** What still keeps the message in flight: the operation, and its handler when that is slower. */
+  #holds = 1;
 
   constructor(
     spans: Spans | undefined,
@@ -98,6 +90,7 @@ class ReportedOperation implements Operation {
     this.#kind = kind;
     this.#details = details;
     this.#traced = spans?.begin(kind, details);
+    this.#leave = metrics?.enter(kind, details);
     this.#beganAt = metrics === undefined ? 0 : performance.now();
   }
 
@@ -110,7 +103,10 @@ class ReportedOperation implements Operation {
   }
 
   run<T>(work: () => T): T {
-    return this.#traced === undefined ? work() : runInContext(contextOf(this.#traced), work);
+    const traced = this.#traced;
+    const result = traced === undefined ? work() : runInContext(contextOf(traced), work);
+    if (this.#leave !== undefined && result instanceof Promise) this.#hold(result);
+    return result;
   }
 
   note(details: Partial<OperationDetails>): void {
@@ -122,6 +118,7 @@ class ReportedOperation implements Operation {
   end(error?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#release();
     const span = this.#traced?.span;
     if (span === undefined && this.#metrics === undefined) return;
     const failure = error === undefined ? undefined : describeError(error);
@@ -130,6 +127,18 @@ class ReportedOperation implements Operation {
       errorType: failure?.type,
     });
     if (span !== undefined) endSpan(span, failure);
+  }
+
+  /** A handler may outlive its operation, which ends at the deadline. */
+  #hold(work: Promise<unknown>): void {
+    if (this.#holds === 0) return; // it is over
+    this.#holds++;
+    const release = () => this.#release();
+    work.then(release, release);
+  }
+
+  #release(): void {
+    if (--this.#holds === 0) this.#leave?.();
   }
 }
 

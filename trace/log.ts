@@ -7,13 +7,6 @@ import type { Logger } from "./native.ts";
  *
  * Silent unless the application configures LogTape. Records that are logged within a trace have
  * the fields `traceId` and `spanId`.
- *
- * @example
- * ```ts
- * import { jsflowLogger } from "@x/jsflow/trace";
- *
- * jsflowLogger("client").info("reconnected to {server}", { server: "127.0.0.1:4222" });
- * ```
  */
 export function jsflowLogger(folder: string): Logger {
   return inTrace(getLogger(["jsflow", folder]));

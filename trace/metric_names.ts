@@ -4,14 +4,14 @@
  * | metric | kind | unit | meaning |
  * | --- | --- | --- | --- |
  * | `messaging.client.sent.messages` | counter | `{message}` | messages published and requests sent, failures included |
- * | `messaging.client.consumed.messages` | counter | `{message}` | messages given to a handler or an iterator, redeliveries included |
- * | `messaging.client.operation.duration` | histogram | `s` | time of a publish or a request |
+ * | `messaging.client.consumed.messages` | counter | `{message}` | messages given to a handler, an iterator or in a batch, redeliveries included |
+ * | `messaging.client.operation.duration` | histogram | `s` | time of a publish, a request or a fetch |
  * | `messaging.process.duration` | histogram | `s` | time of a handler |
  * | `jsflow.client.handler.errors` | counter | `{error}` | handlers that threw or ran out of time |
  * | `jsflow.client.fetch.errors` | counter | `{error}` | pulls from a consumer that failed |
  * | `jsflow.client.redeliveries` | counter | `{message}` | messages that came for a second or later time |
  * | `jsflow.client.reconnects` | counter | `{reconnect}` | connections regained |
- * | `jsflow.client.in_flight` | gauge | `{message}` | messages of publishers that wait for their acknowledgement |
+ * | `jsflow.client.in_flight` | gauge | `{message}` | messages that publishers await the acknowledgement of (`publish`), and those whose handlers run (`process`, `serve`) |
  * | `jsflow.client.active_subscriptions` | gauge | `{subscription}` | subscriptions and services that are open |
  * | `jsflow.client.active_consumers` | gauge | `{consumer}` | consumers of streams that are open |
  * | `jsflow.client.known_streams` | gauge | `{stream}` | streams made through the client and not deleted by it |
@@ -19,7 +19,8 @@
  *
  * Attributes are of low cardinality: system, operation, template of the subject (its name only
  * when it has no placeholders), consumer group, server and `error.type` on the conventional
- * ones; `messaging.system` and `messaging.client.id` on the others.
+ * ones; `messaging.system` and `messaging.client.id` on the others. Messages in flight are told
+ * apart by operation, template and consumer group besides.
  */
 export const METRIC_NAMES: {
   readonly sentMessages: "messaging.client.sent.messages";

@@ -25,23 +25,11 @@
  *
  * @module
  */
-export type { ClientIdentity } from "./client_identity.ts";
-export { createTelemetry } from "./create_telemetry.ts";
 export { currentTrace, withoutTrace, withTrace } from "./current_trace.ts";
 export { detached, type DetachedOptions } from "./detached.ts";
-export { jsflowLogger } from "./log.ts";
 export { BREAKER_STATE_VALUES, METRIC_NAMES } from "./metric_names.ts";
-export type { Logger, MeterProvider, TracerProvider } from "./native.ts";
-export { silentTelemetry } from "./silent_telemetry.ts";
-export type {
-  CounterName,
-  GaugeName,
-  HeaderCarrier,
-  Operation,
-  OperationDetails,
-  OperationKind,
-  Telemetry,
-} from "./telemetry.ts";
+export type { MeterProvider, TracerProvider } from "./native.ts";
+export type { HeaderCarrier } from "./telemetry.ts";
 export type { TelemetryOptions } from "./telemetry_options.ts";
 export { childTrace, createTraceContext, type TraceContext } from "./trace_context.ts";
 export {

@@ -89,7 +89,9 @@ export interface Telemetry {
   count(name: CounterName, amount?: number, attributes?: Readonly<Record<string, string>>): void;
   /**
    * Has a gauge read by a function; returns the function that ends it. A gauge that several read
-   * is their sum.
+   * is their sum. `inFlight` is for publishers: messages that are processed or served are in flight
+   * without it, from the begin of their operation to its end and that of a promise that its `run`
+   * has returned.
    */
   gauge(name: GaugeName, read: () => number): () => void;
   /** Ends all gauges. */

@@ -1,8 +1,10 @@
-import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
+import type { Msg, Subscription } from "@nats-io/nats-core";
+import { newInbox } from "./_new_inbox.ts";
 import type { NatsConnection, NatsHeaders } from "./native.ts";
+import { stopStatus } from "./stop_status.ts";
 
-/** What an {@link AckInbox} tells its owner. None of these may throw. */
-export interface AckListener {
+/** What an {@link AnswerInbox} tells its owner. None of these may throw. */
+export interface AnswerListener {
   /** An answer to the message of that token; it may come for tokens long given up. */
   readonly onAnswer: (token: string, answer: Msg) => void;
   /** The connection is gone: no answer to what was sent will come. */
@@ -18,9 +20,9 @@ export interface AckListener {
 type Statuses = AsyncIterable<{ readonly type: string; readonly error?: unknown }>;
 
 /** Sends messages whose answers come to one subscription, and knows when they cannot come. */
-export class AckInbox {
+export class AnswerInbox {
   readonly #connection: NatsConnection;
-  readonly #listener: AckListener;
+  readonly #listener: AnswerListener;
   readonly #statuses: Statuses;
   readonly #watching: Promise<void>;
   readonly #prefix: string;
@@ -28,12 +30,10 @@ export class AckInbox {
   #isClosed = false;
   #serial = 0;
 
-  constructor(connection: NatsConnection, listener: AckListener) {
+  constructor(connection: NatsConnection, listener: AnswerListener) {
     this.#connection = connection;
     this.#listener = listener;
-    // Users may be allowed to subscribe below an inbox prefix of their own only.
-    const { options } = connection as { options?: { inboxPrefix?: string } };
-    this.#prefix = `${createInbox(options?.inboxPrefix)}.`;
+    this.#prefix = `${newInbox(connection)}.`;
     this.#subscription = this.#subscribe();
     this.#statuses = connection.status() as Statuses;
     this.#watching = this.#watch();
@@ -52,8 +52,7 @@ export class AckInbox {
   async close(): Promise<void> {
     this.#isClosed = true;
     if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
-    // A loop that is blocked on the iterator ends only when the iterator itself is stopped.
-    (this.#statuses as Partial<{ stop(): void }>).stop?.();
+    stopStatus(this.#statuses);
     await this.#watching;
   }
 
