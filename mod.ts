@@ -1,9 +1,9 @@
 /**
- * A toolkit on NATS JetStream: typed client and durable execution.
+ * A toolkit on NATS JetStream: typed client, key-value store and durable execution.
  *
  * This module holds what most programs need. All of it and the rest, such as further codecs, the
- * defaults of options and their smaller types, is under `@x/jsflow/client`, `@x/jsflow/durable`,
- * `@x/jsflow/trace` and `@x/jsflow/testing`.
+ * defaults of options and their smaller types, is under `@x/jsflow/client`, `@x/jsflow/kv`,
+ * `@x/jsflow/durable`, `@x/jsflow/trace` and `@x/jsflow/testing`.
  *
  * @example
  * ```ts
@@ -100,3 +100,12 @@ export {
   workflowRef,
 } from "./durable/workflow.ts";
 export type { StepContext, StepOptions, WorkflowContext } from "./durable/workflow_context.ts";
+export { type Coordination, type CoordinationOptions } from "./kv/coordination.ts";
+export type { Change, Entry } from "./kv/entry.ts";
+export { isConflict, isNotFound } from "./kv/errors.ts";
+export type { Mirror } from "./kv/mirror.ts";
+export { openCoordination } from "./kv/open_coordination.ts";
+export { openStore } from "./kv/open_store.ts";
+export type { Store, UpdateOptions } from "./kv/store.ts";
+export type { StoreOptions } from "./kv/store_options.ts";
+export type { Watch, WatchOptions } from "./kv/watch.ts";

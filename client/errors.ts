@@ -15,7 +15,7 @@
  *   `sequence_conflict`.
  * - Keys: `bucket_not_found`, `key_not_found`, `key_exists`, `revision_conflict`,
  *   `retries_exhausted` (every attempt met a newer revision), `outcome_unknown` (a write may have
- *   been applied, and what happened since hides whether it was).
+ *   been applied: no answer came in time, or what happened since hides it).
  * - Coordination: `lease_lost` (what was held may be somebody else's by now).
  * - Durable execution: `terminal`, `step_failed`, `unknown_workflow`, `invocation_failed`,
  *   `invocation_cancelled`, `invocation_not_found`, `journal_corrupt`, `fenced`.

@@ -29,7 +29,6 @@ const runtimePackages: readonly string[] = [
   "@nats-io/jetstream",
   "@nats-io/kv",
   "@nats-io/nats-core",
-  "@nats-io/obj",
   "@nats-io/transport-node",
   "@opentelemetry/api",
   "cockatiel",

@@ -32,6 +32,45 @@ export {
   ServerNotFoundError,
 } from "./find_server.ts";
 export type { FindServerOptions } from "./find_server.ts";
+export { assertLinearizable } from "./linearizability/assert_linearizable.ts";
+export { checkLinearizability } from "./linearizability/check_linearizability.ts";
+export type {
+  Linearizability,
+  LinearizabilityOptions,
+} from "./linearizability/check_linearizability.ts";
+export { counterModel } from "./linearizability/counter_model.ts";
+export type { CounterInput, CounterOutput } from "./linearizability/counter_model.ts";
+export { openHistory } from "./linearizability/history_recorder.ts";
+export type {
+  HistoryLine,
+  HistoryRecorder,
+  RecordedCall,
+  RecordOptions,
+  Settlement,
+} from "./linearizability/history_recorder.ts";
+export { lockModel } from "./linearizability/lock_model.ts";
+export type {
+  LockInput,
+  LockModelOptions,
+  LockOutput,
+  LockState,
+} from "./linearizability/lock_model.ts";
+export type { Model } from "./linearizability/model.ts";
+export { readHistory } from "./linearizability/read_history.ts";
+export type { History } from "./linearizability/read_history.ts";
+export type { OperationResult, RecordedOperation } from "./linearizability/recorded_operation.ts";
+export { registerModel } from "./linearizability/register_model.ts";
+export type {
+  RegisterExpectation,
+  RegisterInput,
+  RegisterOutput,
+  RegisterState,
+  RegisterValue,
+} from "./linearizability/register_model.ts";
+export { semaphoreModel } from "./linearizability/semaphore_model.ts";
+export type { SemaphoreInput, SemaphoreOutput } from "./linearizability/semaphore_model.ts";
+export { setModel } from "./linearizability/set_model.ts";
+export type { SetInput, SetOutput } from "./linearizability/set_model.ts";
 export type { KV, StreamInfo } from "./native.ts";
 export { NatsCluster } from "./nats_cluster.ts";
 export type { NatsClusterOptions } from "./nats_cluster.ts";

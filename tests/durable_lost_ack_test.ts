@@ -13,7 +13,7 @@ import {
   outcomeNames,
   rawJournal,
 } from "./_journals.ts";
-import { seededRandom } from "./_random.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
 import { isAppend, isSummary } from "./programs/tap.ts";
 

@@ -5,7 +5,7 @@ import { openScene } from "./_five_steps_scene.ts";
 import { type Ground, onGround } from "./_ground.ts";
 import { journalEvents } from "./_journals.ts";
 import { inPool } from "./_pool.ts";
-import { seededRandom } from "./_random.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { fiveStepsResult } from "./programs/five_steps.ts";
 
 const ACK_WAIT_MS = 2_000;

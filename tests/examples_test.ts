@@ -74,7 +74,7 @@ describe("examples", { skip }, () => {
     }
   });
 
-  test("02 to 07 do what they say", async () => {
+  test("02 to 12 do what they say", async () => {
     const server = await NatsServer.start();
     try {
       const env = { NATS_URL: server.url, COUNT: "3", INTERVAL_MS: "1" };
@@ -137,5 +137,10 @@ const printed: readonly (readonly [string, readonly RegExp[]])[] = [
   ["03_resilient_publisher", [/^1: stored in TELEMETRY$/m, /^3: stored/m]],
   ["05_custom_logger", [/"category":"jsflow\.client".*cannot stand/]],
   ["06_dependency_injection", [/^started: connected\ndid the dishes\nstopped: closed$/]],
+  ["08_live_config", [/^before: no limit\nput api\nnow: 100$/]],
+  ["09_rate_limited_api", [/^200 hello ann, 2 left$/m, /^429 too many requests$/m]],
+  ["10_leader_job", [/^ann cleans, round 1, token 1$/m, /^bob leads with token 2$/m]],
+  ["11_metrics_board", [/^ {2}orders \{"region":"us"\}: 15$/m, /^ {2}queue_length .*: 7$/m]],
+  ["12_feature_flags", [/^now: \{"on":true,"by":"bob"\}\nthen: \{"on":false,"by":"ann"\}$/m]],
   ["07_tracing", [/^handling o-1 in trace [0-9a-f]{32}$/m, /name: "process orders\.\{region\}"/]],
 ];

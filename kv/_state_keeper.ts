@@ -1,0 +1,96 @@
+import { isJsflowError } from "../client/errors.ts";
+import { retryDelayMs } from "../client/retry_policy.ts";
+import type { Bounds } from "./_bucket.ts";
+import type { LeaseKeeper } from "./_held_lease.ts";
+import { isPassing } from "./_passing_error.ts";
+import type { Seen, Space } from "./_space.ts";
+
+/** How a state relates to what a holder believes to hold. */
+export type Standing = "held" | "freed" | "lost" | "stale";
+
+/** What a holder's part of a state is, and how it changes. */
+export interface StateRules<S> {
+  /** @throws {JsflowError} `invalid_payload` */
+  read(seen: Seen): S;
+  /** Reads may be late: a state from before the holder's time is `stale`. */
+  standing(state: S): Standing;
+  /** The state after a sign of life. */
+  beat(state: S): S;
+  /** The state once it is given back. */
+  free(state: S): S;
+}
+
+/** Milliseconds between attempts. */
+const PAUSES = { attempts: Infinity, initialMs: 20, maxMs: 500 } as const;
+
+/** What was read is from before the holder's time. */
+class StaleRead extends Error {}
+
+/** Keeps a holder's part of a key's state, whoever else changes the rest. */
+export class StateKeeper<S> implements LeaseKeeper {
+  readonly #space: Space;
+  readonly #key: string;
+  readonly #rules: StateRules<S>;
+
+  constructor(space: Space, key: string, rules: StateRules<S>) {
+    this.#space = space;
+    this.#key = key;
+    this.#rules = rules;
+  }
+
+  /** Rejects when the server is away: the next sign of life is to be sent anew. */
+  async renew(bounds: Bounds): Promise<boolean> {
+    const beat = (state: S) => this.#rules.beat(state);
+    return await this.#persist(bounds, isOutrun, (left) => this.#change(beat, left)) === "held";
+  }
+
+  /** Goes on trying while the server is away. */
+  async giveBack(bounds: Bounds): Promise<boolean> {
+    const free = (state: S) => this.#rules.free(state);
+    const standing = await this.#persist(
+      bounds,
+      (error) => isOutrun(error) || isPassing(error),
+      (left) => this.#change(free, left),
+    );
+    // An earlier attempt, whose answer was lost, may have done it.
+    return standing !== "lost";
+  }
+
+  /** `held` means that it was held, and is changed now. */
+  async #change(change: (state: S) => S, bounds: Bounds): Promise<Standing> {
+    let standing: Standing = "stale";
+    await this.#space.store.update(this.#key, (value, { keep, revision }) => {
+      const state = this.#rules.read({ value, revision });
+      standing = this.#rules.standing(state);
+      if (standing === "stale") throw new StaleRead("the state is from before the holder's time");
+      return standing === "held" ? change(state) : keep;
+    }, bounds);
+    return standing;
+  }
+
+  /** Repeats an attempt for as long as there is time. */
+  async #persist<T>(
+    { signal, timeoutMs }: Bounds,
+    isWorthIt: (error: unknown) => boolean,
+    attempt: (left: Bounds) => Promise<T>,
+  ): Promise<T> {
+    const { clock, random } = this.#space;
+    const endsAt = clock.monotonic() + timeoutMs;
+    for (let failures = 1;; failures++) {
+      const leftMs = endsAt - clock.monotonic();
+      try {
+        return await attempt({ signal, timeoutMs: Math.max(1, leftMs) });
+      } catch (error) {
+        signal?.throwIfAborted();
+        const pauseMs = retryDelayMs(PAUSES, failures, random) ?? 0;
+        if (!isWorthIt(error) || endsAt - clock.monotonic() <= pauseMs) throw error;
+        await clock.sleep(pauseMs, signal);
+      }
+    }
+  }
+}
+
+/** Whether others were faster, or what was read is old. */
+function isOutrun(error: unknown): boolean {
+  return error instanceof StaleRead || isJsflowError(error, "retries_exhausted");
+}

@@ -1,0 +1,24 @@
+import type { Clock } from "../client/clock.ts";
+
+/**
+ * The wall clock, in whole milliseconds, without its steps back: after one it goes on as the
+ * monotonic clock does, until the wall clock has caught up.
+ */
+export class SteadyClock {
+  readonly #clock: Pick<Clock, "now" | "monotonic">;
+  #now: number;
+  #at: number;
+
+  constructor(clock: Pick<Clock, "now" | "monotonic">) {
+    this.#clock = clock;
+    this.#now = clock.now();
+    this.#at = clock.monotonic();
+  }
+
+  now(): number {
+    const at = this.#clock.monotonic();
+    this.#now = Math.max(this.#clock.now(), this.#now + at - this.#at);
+    this.#at = at;
+    return Math.floor(this.#now);
+  }
+}

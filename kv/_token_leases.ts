@@ -1,0 +1,50 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../client/clock.ts";
+
+/** Keys for which a process holds tokens at most; beyond, tokens are lost. */
+const MAX_LEASED_KEYS = 10_000;
+
+interface TokenLease {
+  readonly tokens: number;
+  /** By the monotonic clock. */
+  readonly endsAt: number;
+}
+
+/** Tokens that were taken ahead, by key. */
+export class TokenLeases {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #lastingMs: number;
+  readonly #leases = new LRUCache<string, TokenLease>({ max: MAX_LEASED_KEYS });
+
+  constructor(clock: Pick<Clock, "monotonic">, lastingMs: number) {
+    this.#clock = clock;
+    this.#lastingMs = lastingMs;
+  }
+
+  /** Takes tokens, and returns how many are left; undefined when there are not so many. */
+  take(key: string, count: number): number | undefined {
+    const lease = this.#lasting(key);
+    if (lease === undefined || lease.tokens < count) return undefined;
+    this.#set(key, { ...lease, tokens: lease.tokens - count });
+    return lease.tokens - count;
+  }
+
+  /** Adds tokens, and returns how many there are; what was left before lasts no longer for that. */
+  add(key: string, count: number): number {
+    const lease = this.#lasting(key);
+    const tokens = (lease?.tokens ?? 0) + count;
+    const endsAt = lease?.endsAt ?? this.#clock.monotonic() + this.#lastingMs;
+    this.#set(key, { tokens, endsAt });
+    return tokens;
+  }
+
+  #lasting(key: string): TokenLease | undefined {
+    const lease = this.#leases.get(key);
+    return lease !== undefined && lease.endsAt > this.#clock.monotonic() ? lease : undefined;
+  }
+
+  #set(key: string, lease: TokenLease): void {
+    if (lease.tokens === 0) this.#leases.delete(key);
+    else this.#leases.set(key, lease);
+  }
+}
