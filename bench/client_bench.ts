@@ -28,17 +28,39 @@ function duels(nc: NatsConnection): Duel[] {
   const js = jetstream(nc);
   return [
     {
-      what: "publish",
+      what: "publish, a thousand at a time",
       count: 200_000,
       raw: async (count) => {
-        for (let n = 0; n < count; n++) {
+        for (let left = count; left > 0; left -= 1_000) {
+          for (let n = 0; n < Math.min(left, 1_000); n++) nc.publish("bench.plain", PAYLOAD);
+          await nc.flush();
+        }
+      },
+      jsflow: (client) => async (count) => {
+        for (let left = count; left > 0; left -= 1_000) {
+          const published: Promise<void>[] = [];
+          for (let n = 0; n < Math.min(left, 1_000); n++) {
+            published.push(client.publish(Plain, PAYLOAD));
+          }
+          await Promise.all(published);
+          await client.connection.flush();
+        }
+      },
+    },
+    {
+      // Whoever awaits in between lets the native connection write each message by itself.
+      what: "publish, each one awaited",
+      count: 100_000,
+      raw: async (count) => {
+        for (let n = 1; n <= count; n++) {
           nc.publish("bench.plain", PAYLOAD);
+          await null;
           if (n % 1_000 === 0) await nc.flush();
         }
         await nc.flush();
       },
       jsflow: (client) => async (count) => {
-        for (let n = 0; n < count; n++) {
+        for (let n = 1; n <= count; n++) {
           await client.publish(Plain, PAYLOAD);
           if (n % 1_000 === 0) await client.connection.flush();
         }
