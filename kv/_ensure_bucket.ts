@@ -58,12 +58,12 @@ export async function ensureBucket(
 
 /** The first servers that know lifetimes let each last as long as the mark of its end. */
 function requireLifetimes(core: ClientCore): void {
-  const { version, require } = serverOf(core);
-  require("message_ttl");
-  if (!/^2\.11\.[01]\b/.test(version)) return;
+  const server = serverOf(core);
+  server.require("message_ttl");
+  if (!/^2\.11\.[01]\b/.test(server.version)) return;
   throw new JsflowError(
     "unsupported",
-    `cannot use perKeyTtl: it needs nats-server 2.11.2 or newer, and the server is ${version}; ` +
+    `cannot use perKeyTtl: it needs nats-server 2.11.2 or newer, and the server is ${server.version}; ` +
       "upgrade the server or do without",
   );
 }
