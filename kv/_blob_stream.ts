@@ -151,6 +151,7 @@ export class BlobStream {
       since: (revision: number, left: Bounds) =>
         this.#reads.since({ name, revision, leader: true }, left),
       confirm: (left: Bounds) => this.#reads.confirm(left),
+      hasReached: (revision: number, left: Bounds) => this.#reads.hasReached(revision, left),
       floor: () => Promise.resolve(0), // what was read before is the revision that is replaced
       conflict: (expected: number, cause: unknown) =>
         new RevisionConflictError(this.bucket, { key: name, expected }, { cause }),

@@ -131,15 +131,17 @@ async function commit(
     mayLead = true;
     return stream.insist(bounds, (left) => stream.writeMeta(draft, last, { ...left, trace }))
       .catch((error) => {
-        mayLead = isJsflowError(error, "outcome_unknown") || bounds.signal?.aborted === true;
+        mayLead = isJsflowError(error, "outcome_unknown") || bounds.signal?.aborted === true ||
+          stream.facts.replicas > 1; // where even a refusal may be mistaken
         throw error;
       });
   };
   return await unlessFails(
     () =>
       inCompetition(stream, { name, read }, async (last) => {
-        const revision = await write(last);
         const replaced = last && tryDecode(stream.bucket, last);
+        if (last && replaced?.chunksId === draft.chunksId) return last.revision; // it is the own one
+        const revision = await write(last);
         if (replaced?.chunksId && !replaced.isDeleted) {
           await stream.purgeChunks(replaced.chunksId);
         }

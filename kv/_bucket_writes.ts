@@ -7,6 +7,7 @@ import type { Bounds, RawEntry, RawWrite } from "./_bucket.ts";
 import type { BucketReads, ReadGround } from "./_bucket_reads.ts";
 import type { KeyNames } from "./_key_names.ts";
 import {
+  ancestorsBehind,
   type Lineage,
   lineageOf,
   NONCE_HEADER,
@@ -74,7 +75,7 @@ export class BucketWrites {
       const revision = await settledWrite(this.#groundOf(write, traced), draft, bounds);
       traced.end();
       this.#seen = Math.max(this.#seen, revision);
-      const prior = replaces === undefined ? [] : [replaces, ...replaces.prior];
+      const prior = replaces === undefined ? [] : ancestorsBehind(replaces);
       this.#lineages.set(name, { revision, nonce: draft.nonce, prior });
       return revision;
     } catch (error) {
@@ -97,6 +98,7 @@ export class BucketWrites {
       last: (bounds) => reads.lastAtLeader(name, bounds),
       since: (revision, bounds) => reads.since({ name, revision, leader: true }, bounds),
       confirm: (bounds) => reads.confirm(bounds),
+      hasReached: (revision, bounds) => reads.hasReached(revision, bounds),
       floor: async (bounds) => await reads.hasReached(seen, bounds) ? seen : 0,
       conflict: (expected, cause) =>
         new RevisionConflictError(bucket, { key: keys.decode(name) ?? name, expected }, { cause }),

@@ -39,7 +39,13 @@ export function lineageOf(entry: Pick<RawEntry, "revision" | "header">): Lineage
 
 /** Writes what the next writer is to know: the revision that it replaces, and those before. */
 export function priorOf(replaced: Lineage): string {
-  return [replaced, ...replaced.prior].slice(0, MAX_PRIOR).map(formatAncestor).join(" ");
+  return ancestorsBehind(replaced).map(formatAncestor).join(" ");
+}
+
+/** What the writer of a revision that replaces this one remembers: a bounded copy. */
+export function ancestorsBehind(replaced: Lineage): readonly Ancestor[] {
+  return [replaced, ...replaced.prior].slice(0, MAX_PRIOR)
+    .map(({ revision, nonce }) => ({ revision, nonce }));
 }
 
 /** The lineage of a revision that nobody has looked at. */

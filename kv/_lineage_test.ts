@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  ancestorsBehind,
   fateOf,
   type Lineage,
   lineageOf,
@@ -118,4 +119,15 @@ test("what is known decides", () => {
   assert.deepEqual(fateOf(own, [written(9, nonceOf(9), unknownLineage(6))]), { kind: "hidden" });
   assert.deepEqual(fateOf(own, [base, stored(9, {})]), { kind: "refused" });
   assert.deepEqual(fateOf(own, []), { kind: "hidden" });
+});
+
+test("a writer that replaces its own revisions for ever remembers a bounded number", () => {
+  let lineage: Lineage = NOTHING;
+  for (let revision = 1; revision <= 100; revision++) {
+    lineage = { revision, nonce: nonceOf(revision), prior: ancestorsBehind(lineage) };
+  }
+  assert.deepEqual(
+    lineage.prior,
+    Array.from({ length: MAX_PRIOR }, (_, n) => ({ revision: 99 - n, nonce: nonceOf(99 - n) })),
+  );
 });

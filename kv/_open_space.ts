@@ -54,7 +54,9 @@ export async function openSpace(
     options ?? {};
   checkDurationMs("openCoordination: timeoutMs", timeoutMs, { min: 1 });
   const codec = json<unknown>();
-  const store = await openStore(client, { ...rest, bucket, timeoutMs, codec, history: 1 });
+  // Where states expire, tokens would begin again.
+  const kept = { history: 1, ttlMs: Infinity };
+  const store = await openStore(client, { ...rest, ...kept, bucket, timeoutMs, codec });
   const space = new OpenSpace(store, timeoutMs, parts);
   try {
     space.forget = core.own(space);

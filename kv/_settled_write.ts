@@ -25,6 +25,8 @@ export interface WriteGround {
   since(revision: number, bounds: Bounds): Promise<RawEntry[]>;
   /** Throws when the bucket does not exist; may fail in any other way. */
   confirm(bounds: Bounds): Promise<unknown>;
+  /** Whether the leader knows all that was stored up to a revision. */
+  hasReached(revision: number, bounds: Bounds): Promise<boolean>;
   /** The highest revision that was there for certain before the first attempt; 0 for unknown. */
   floor(bounds: Bounds): Promise<number>;
   conflict(expected: number, cause: unknown): Error;
@@ -172,11 +174,14 @@ class SettledWrite {
     const isFirst = !this.#maybeStored;
     const refused = { error: this.#ground.conflict(expected, cause) };
     if (isFirst && !this.#ground.isReplicated) return refused;
+    this.#isDoubtful = true;
     const last = await this.#ground.last(this.#step());
     if (last === undefined && !isFirst) return { error: this.#unknown(cause) };
     if (last === undefined || last.revision <= expected) {
-      this.#isDoubtful = true; // the leader has not come to it yet
-      return undefined;
+      // The leader has not come to it yet, or what was expected is not there any more.
+      const isThere = (last?.revision ?? 0) === expected;
+      const isGone = isFirst && !isThere && await this.#ground.hasReached(expected, this.#step());
+      return isGone ? refused : undefined;
     }
     let fate = fateOf({ nonce, expected }, [lineageOf(last)]);
     if (fate.kind === "hidden") fate = await this.#lookCloser(expected);
@@ -218,7 +223,7 @@ class SettledWrite {
   #mayPass(failure: unknown): boolean {
     // Before anything was sent: the client is closed.
     if (!this.#isOpen && isJsflowError(failure, "connection_closed")) return false;
-    if (!this.#maybeStored && hasCode(failure, HOPELESS)) return false;
+    if (!this.#isOpenEnded && hasCode(failure, HOPELESS)) return false;
     return hasCode(failure, PASSING) || apiCodeOf(failure) === IN_PROCESS;
   }
 
@@ -233,7 +238,7 @@ class SettledWrite {
   }
 
   #end(failure: unknown): Error {
-    if (this.#maybeStored || this.#isDoubtful) return this.#unknown(failure);
+    if (this.#isOpenEnded) return this.#unknown(failure);
     if (failure instanceof Error) return failure;
     return timeoutError(this.#ground.what, this.#bounds.timeoutMs);
   }
@@ -245,6 +250,11 @@ class SettledWrite {
         "the key and decide",
       { cause },
     );
+  }
+
+  /** Whether it may be stored, as far as is known here. */
+  get #isOpenEnded(): boolean {
+    return this.#maybeStored || this.#isDoubtful;
   }
 
   #attemptMs(): number {
@@ -267,7 +277,7 @@ class SettledWrite {
 
   #left(): Bounds {
     // What was sent must be settled, whatever the breaker thinks.
-    const bypassBreaker = this.#maybeStored || this.#bounds.bypassBreaker;
+    const bypassBreaker = this.#isOpenEnded || this.#bounds.bypassBreaker;
     return { signal: this.#bounds.signal, timeoutMs: this.#leftMs, bypassBreaker };
   }
 }

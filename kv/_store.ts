@@ -173,6 +173,8 @@ export class BucketStore<T> implements Store<T> {
     const { parts, settings } = this.#makings;
     const timeoutMs = options?.timeoutMs === undefined ? settings.timeoutMs : options.timeoutMs;
     const mirror = await parts.mirror({ ...options, timeoutMs });
+    if (this.#closing !== undefined) await mirror.close(); // while it was loading
+    this.#checkOpen("mirror");
     this.#keep(mirror);
     return mirror;
   }

@@ -1,7 +1,7 @@
 import type { Clock } from "../client/clock.ts";
 import type { Codec } from "../client/codec.ts";
 import { timeoutError, withDeadline } from "../client/deadline.ts";
-import { isJsflowError } from "../client/errors.ts";
+import { isJsflowError, type JsflowError } from "../client/errors.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
 import { describe } from "../client/validate.ts";
 import type { Bounds, Bucket } from "./_bucket.ts";
@@ -92,26 +92,28 @@ async function attemptUntilDone<T>(
         bytes: entry?.operation === "put" ? entry.bytes : undefined,
       };
     }
-    try {
-      return await attemptOnce(ground, call, { ...pace, current, attempt });
-    } catch (error) {
-      if (!isJsflowError(error, "revision_conflict")) throw error;
-      const pauseMs = retryDelayMs(call.retry, attempt, random);
-      if (pauseMs === undefined) {
-        const details = { key: call.key, attempts: attempt };
-        throw new RetriesExhaustedError(bucket.name, details, { cause: error });
-      }
-      await clock.sleep(Math.min(pauseMs, pace.left().timeoutMs), call.signal);
+    const done = await attemptOnce(ground, call, { ...pace, current, attempt });
+    if (!("conflict" in done)) return done;
+    const pauseMs = retryDelayMs(call.retry, attempt, random);
+    if (pauseMs === undefined) {
+      const details = { key: call.key, attempts: attempt };
+      throw new RetriesExhaustedError(bucket.name, details, { cause: done.conflict });
     }
+    await clock.sleep(Math.min(pauseMs, pace.left().timeoutMs), call.signal);
     current = undefined;
   }
+}
+
+/** Somebody else came first. Apart from errors, since the function may throw such a one itself. */
+interface Conflict {
+  readonly conflict: JsflowError;
 }
 
 async function attemptOnce<T>(
   ground: UpdateGround<T>,
   call: UpdateCall<T>,
   state: Pace & { readonly current: Current; readonly attempt: number },
-): Promise<Updated<T>> {
+): Promise<Updated<T> | Conflict> {
   const { bucket, codec, maxValueBytes } = ground;
   const { current, attempt, turn } = state;
   const { key, name, ttlMs } = call;
@@ -130,7 +132,13 @@ async function attemptOnce<T>(
   const operation = isRemoval ? "delete" : "put";
   turn.begin();
   const write = { name, bytes, operation, expected: revision, ttlMs } as const;
-  const written = await bucket.write(write, state.left());
+  let written: number;
+  try {
+    written = await bucket.write(write, state.left());
+  } catch (error) {
+    if (isJsflowError(error, "revision_conflict")) return { conflict: error };
+    throw error;
+  }
   if (ttlMs === undefined) {
     turn.leave({ revision: written, bytes: isRemoval ? undefined : bytes });
   }

@@ -3,7 +3,12 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { isJsflowError, type JsflowErrorCode } from "../client/errors.ts";
 import { withClient } from "../client/testdata/server_ground.ts";
-import { isConflict, RetriesExhaustedError } from "./errors.ts";
+import {
+  isConflict,
+  KeyExistsError,
+  RetriesExhaustedError,
+  RevisionConflictError,
+} from "./errors.ts";
 import type { UpdateChoices } from "./store.ts";
 import { openAny, withStore } from "./testdata/store_ground.ts";
 
@@ -142,6 +147,32 @@ test("what the function does wrong is the caller's to know, and nothing is writt
     assert.equal(await store.entry("k"), undefined);
     await store.update("k", plusOne, { timeoutMs: 10_000 });
     assert.equal(await store.get("k"), 1, "the queue goes on");
+  });
+});
+
+test("a conflict that the function itself meets is not taken for the update's own", async () => {
+  await withStore({}, async ({ store }) => {
+    await store.put("other", 1);
+    let calls = 0;
+    const update = store.update("k", async () => {
+      calls++;
+      await store.create("other", 2);
+      return 1;
+    });
+    await assert.rejects(
+      update,
+      (error) => error instanceof KeyExistsError && error.key === "other",
+    );
+    const late = store.update("k", async () => {
+      calls++;
+      await store.updateAt("other", 2, { revision: 1_000 });
+      return 1;
+    });
+    await assert.rejects(
+      late,
+      (error) => error instanceof RevisionConflictError && error.key === "other",
+    );
+    assert.equal(calls, 2, "it was not tried again");
   });
 });
 

@@ -135,8 +135,9 @@ export class RunningWatch<T> implements Watch<T> {
       return { done: false, value: this.#decode(entry) };
     } catch (error) {
       void this.#end({ error });
-      await this.#queue.take(); // throws it, unless something else came first
-      return { done: true, value: undefined };
+      // Throws what ended the watch first; nothing is handed out behind what can't be decoded.
+      while (await this.#queue.take() !== undefined);
+      throw error;
     } finally {
       this.#queue.done(entry);
     }

@@ -32,6 +32,14 @@ test("a coordination opens the bucket that it is told, or its own, and again", a
   });
 });
 
+test("a bucket in which states expire is refused: tokens would begin again", async () => {
+  await withCoordination(async ({ client }) => {
+    const options = { bucket: "brief", codec: json<unknown>(), history: 1, ttlMs: 60_000 };
+    await (await openStore(client, options)).close();
+    await assert.rejects(openCoordination(client, { bucket: "brief" }), hasCode("config_drift"));
+  });
+});
+
 test("misuse is refused before anything is asked", async () => {
   await withCoordination(async ({ client }) => {
     const misuse: [unknown, typeof TypeError | typeof RangeError][] = [
