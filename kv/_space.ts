@@ -132,5 +132,5 @@ export function checkLimits<O extends WaitLimits>(
   checkOptions<O>(what, options, ["signal", "timeoutMs", ...keys]);
   const { signal, timeoutMs } = options ?? {};
   const bounds = callBounds(what, { signal, timeoutMs } as CallOptions, MAX_TIMER_MS);
-  return { signal: bounds.signal, timeoutMs: timeoutMs === undefined ? undefined : timeoutMs };
+  return { signal: bounds.signal, timeoutMs };
 }

@@ -2,6 +2,7 @@ import type { Codec } from "../client/codec.ts";
 import { JsflowError, type JsflowErrorCode } from "../client/errors.ts";
 import { describe } from "../client/validate.ts";
 import type { KeyedCodec, ValueAddress } from "./keyed_codec.ts";
+import { showKey } from "./_show_key.ts";
 
 /** Where a value goes, and how large it may be. */
 export interface ValuePlace extends ValueAddress {
@@ -68,6 +69,5 @@ function guarded<R>(code: JsflowErrorCode, what: string, work: () => R): R {
 }
 
 function show({ bucket, key }: ValueAddress): string {
-  const text = JSON.stringify(key);
-  return `${text.length <= 80 ? text : `${text.slice(0, 80)}…`} of bucket ${bucket}`;
+  return `${showKey(key)} of bucket ${bucket}`;
 }

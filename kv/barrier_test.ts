@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JsflowError } from "../client/errors.ts";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { BarrierState } from "./_barrier_state.ts";
 import { openSpace } from "./_open_space.ts";
 import { type Space, spaceOf } from "./_space.ts";
 import { barrier } from "./barrier.ts";
-import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { coordinationGround, hasCode } from "./testdata/coordination_ground.ts";
+import { loseOutcome, withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 const LONG = { timeoutMs: 60_000 };
@@ -94,48 +93,18 @@ test("closing the coordination withdraws who waits", async () => {
 
 test("an arrival whose answer is lost counts once, though the barrier opened meanwhile", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
-      let isLosing = true;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
+      loseNext();
       const arriving = barrier(behind, "x", { parties: 2 }).arrive("a", LONG);
       await untilWaiting(ground.space, "a");
       const gate = barrier(ground.coordination, "x", { parties: 2 });
       assert.equal(await gate.arrive("b", LONG), 0);
-      proxy.heal();
+      heal();
       assert.equal(await arriving, 0);
       assert.deepEqual(await waiting(ground.space), []);
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
-
-/** Makes the next update's outcome unknown, once it is stored or not. */
-function loseOutcome(
-  space: Space,
-  isStored: boolean,
-  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
-): void {
-  let isLost = false;
-  patchStore(space, (store) => ({
-    update: async (key, fn, options) => {
-      if (isLost) return await store.update(key, fn, options);
-      isLost = true;
-      if (isStored) await store.update(key, fn, options);
-      await meanwhile();
-      throw new JsflowError("outcome_unknown", "cannot tell");
-    },
-  }));
-}
 
 test("an arrival that nobody can tell of is looked for in this generation and the last", async () => {
   await withCoordination(async (ground) => {

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JsflowError } from "../client/errors.ts";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { MAX_LOGGED_WRITERS } from "./_applied_log.ts";
 import { openSpace } from "./_open_space.ts";
-import { type Space, spaceOf } from "./_space.ts";
+import { spaceOf } from "./_space.ts";
 import { counter } from "./counter.ts";
 import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { loseOutcome, withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -52,57 +51,26 @@ test("what would leave the safe integers is refused, and changes nothing", async
 
 test("an addition whose answer is lost is made once", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
       const direct = counter(ground.coordination, "x");
-      let isLosing = false;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
       for (let round = 1; round <= 3; round++) {
-        isLosing = true;
+        loseNext();
         const adding = counter(behind, "x").add(1, { timeoutMs: 20_000 });
         await waitUntil(async () => await direct.get() === 2 * round - 1);
         await direct.add(1);
-        proxy.heal();
+        heal();
         assert.equal(await adding, 2 * round - 1);
         assert.equal(await direct.get(), 2 * round);
       }
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
-
-/** Makes the next updates lose their outcome, once they are stored or before. */
-function loseOutcome(
-  space: Space,
-  fate: "stored" | "not stored",
-  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
-): void {
-  let isLost = false;
-  patchStore(space, (store) => ({
-    update: async (key, fn, options) => {
-      if (isLost) return await store.update(key, fn, options);
-      isLost = true;
-      if (fate === "stored") await store.update(key, fn, options);
-      await meanwhile();
-      throw new JsflowError("outcome_unknown", "cannot tell");
-    },
-  }));
-}
 
 for (const fate of ["stored", "not stored"] as const) {
   test(`an addition that nobody can tell of is looked for (${fate})`, async () => {
     await withCoordination(async (ground) => {
       const other = counter(await ground.another(), "x");
-      loseOutcome(ground.space, fate, () => other.add(100));
+      loseOutcome(ground.space, fate === "stored", () => other.add(100));
       const value = await counter(ground.coordination, "x").add(1);
       assert.equal(value, fate === "stored" ? 1 : 101);
       assert.equal(await other.get(), 101);
@@ -115,7 +83,7 @@ test("an addition that others may have hidden is reported as unknown", async () 
     const { space, coordination } = ground;
     const crowd = Array.from({ length: MAX_LOGGED_WRITERS }, (_, index) => [`w${index}`, 1, 1]);
     const state = { value: 500, log: crowd };
-    loseOutcome(space, "stored", () => ground.plant("counter.x", state));
+    loseOutcome(space, true, () => ground.plant("counter.x", state));
     let updates = 0;
     patchStore(space, (store) => ({
       update: (key, fn, options) => {
@@ -125,7 +93,7 @@ test("an addition that others may have hidden is reported as unknown", async () 
     }));
     await assert.rejects(counter(coordination, "x").add(1), hasCode("outcome_unknown"));
     assert.equal(updates, 2, "another look would tell no more");
-    loseOutcome(space, "stored", () => space.store.delete("counter.y"));
+    loseOutcome(space, true, () => space.store.delete("counter.y"));
     await assert.rejects(counter(coordination, "y").add(1), hasCode("outcome_unknown"));
     assert.equal(await counter(coordination, "x").add(1), 501, "it goes on");
   });

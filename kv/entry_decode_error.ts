@@ -1,4 +1,5 @@
 import { isJsflowError, JsflowError } from "../client/errors.ts";
+import { showKey } from "./_show_key.ts";
 
 /** Which revision could not be decoded. */
 export interface UndecodedEntry {
@@ -43,7 +44,7 @@ export class EntryDecodeError extends JsflowError {
     super(
       isJsflowError(cause, "invalid_payload") ? "invalid_payload" : "decode_failed",
       `cannot decode revision ${revision} of ${
-        show(key)
+        showKey(key)
       } in bucket ${bucket}: it is not what the ` +
         "codec expects; correct the value or the codec, or go on with " +
         `from: { afterRevision: ${revision} }`,
@@ -54,10 +55,4 @@ export class EntryDecodeError extends JsflowError {
     this.key = key;
     this.revision = revision;
   }
-}
-
-/** Keys can be long and hold anything. */
-function show(key: string): string {
-  const text = JSON.stringify(key);
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
 }

@@ -1,4 +1,5 @@
 import { isJsflowError, JsflowError } from "../client/errors.ts";
+import { showKey } from "./_show_key.ts";
 
 /** The key holds no value; `code` is `key_not_found`. */
 export class KeyNotFoundError extends JsflowError {
@@ -11,7 +12,7 @@ export class KeyNotFoundError extends JsflowError {
   constructor(bucket: string, key: string) {
     super(
       "key_not_found",
-      `cannot read ${show(key)} of bucket ${bucket}: it holds no value; check the key, or use ` +
+      `cannot read ${showKey(key)} of bucket ${bucket}: it holds no value; check the key, or use ` +
         "get where it may be missing",
     );
     this.name = "KeyNotFoundError";
@@ -31,7 +32,9 @@ export class KeyExistsError extends JsflowError {
   constructor(bucket: string, key: string, options?: { cause?: unknown }) {
     super(
       "key_exists",
-      `cannot create ${show(key)} of bucket ${bucket}: it holds a value already; use put or update`,
+      `cannot create ${
+        showKey(key)
+      } of bucket ${bucket}: it holds a value already; use put or update`,
       options,
     );
     this.name = "KeyExistsError";
@@ -58,7 +61,7 @@ export class RevisionConflictError extends JsflowError {
     super(
       "revision_conflict",
       `cannot write ${
-        show(key)
+        showKey(key)
       } of bucket ${bucket}: it is not at revision ${expected} any more; ` +
         "read it again, or use update",
       options,
@@ -87,7 +90,7 @@ export class RetriesExhaustedError extends JsflowError {
   ) {
     super(
       "retries_exhausted",
-      `cannot update ${show(key)} of bucket ${bucket}: others changed it during each of ` +
+      `cannot update ${showKey(key)} of bucket ${bucket}: others changed it during each of ` +
         `${attempts} attempts; nothing was written, raise retry.attempts or spread the keys`,
       options,
     );
@@ -143,10 +146,4 @@ export function isConflict(error: unknown): error is JsflowError {
  */
 export function isNotFound(error: unknown): error is JsflowError {
   return isJsflowError(error, "key_not_found") || isJsflowError(error, "bucket_not_found");
-}
-
-/** Keys can be long and hold anything. */
-function show(key: string): string {
-  const text = JSON.stringify(key);
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`;
 }

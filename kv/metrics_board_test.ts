@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JsflowError } from "../client/errors.ts";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { MAX_LOGGED_WRITERS } from "./_applied_log.ts";
 import { openSpace } from "./_open_space.ts";
-import { type Space, spaceOf } from "./_space.ts";
+import { spaceOf } from "./_space.ts";
 import type { MetricsSnapshot } from "./metric.ts";
 import { metricsBoard } from "./metrics_board.ts";
 import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { loseOutcome, withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 /** Nothing is stored unless the test says so. */
@@ -117,18 +116,8 @@ test("many connections count at once, and nothing is lost", async () => {
 
 test("a batch whose answer is lost counts once", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
-      let isLosing = true;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
+      loseNext();
       const board = metricsBoard(behind, "x", MANUAL);
       const direct = metricsBoard(ground.coordination, "x", MANUAL);
       board.count("n", { amount: 5 });
@@ -136,34 +125,14 @@ test("a batch whose answer is lost counts once", async () => {
       await waitUntil(async () => (await direct.read()).revision > 0);
       direct.count("n");
       await direct.flush();
-      proxy.heal();
+      heal();
       await flushing;
       assert.deepEqual(brief(await direct.read()), ["n{} 6"]);
       await board.close();
       assert.deepEqual(brief(await direct.read()), ["n{} 6"]);
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
-
-/** Makes the next update's outcome unknown, once it is stored or not. */
-function loseOutcome(
-  space: Space,
-  isStored: boolean,
-  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
-): void {
-  let isLost = false;
-  patchStore(space, (store) => ({
-    update: async (key, fn, options) => {
-      if (isLost) return await store.update(key, fn, options);
-      isLost = true;
-      if (isStored) await store.update(key, fn, options);
-      await meanwhile();
-      throw new JsflowError("outcome_unknown", "cannot tell");
-    },
-  }));
-}
 
 for (const isStored of [true, false]) {
   test(`a batch that nobody can tell of is looked for (stored: ${isStored})`, async () => {

@@ -1,17 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { OnceState } from "./_once_state.ts";
 import { openSpace } from "./_open_space.ts";
 import { type Space, spaceOf } from "./_space.ts";
 import { forgetOnce, onceFor } from "./once_for.ts";
-import {
-  coordinationGround,
-  hasCode,
-  patchStore,
-  skippingClock,
-} from "./testdata/coordination_ground.ts";
+import { coordinationGround, hasCode, skippingClock } from "./testdata/coordination_ground.ts";
+import { withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 
@@ -144,31 +139,18 @@ test("an outcome counts that is late by the clock, while nobody else has taken i
 
 test("an outcome whose answer is lost is committed once", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
-      let isLosing = false;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
       const running = onceFor(behind, { name: "x" }, ({ token }) => {
-        isLosing = true;
+        loseNext();
         return token;
       });
       const options = { name: "x", timeoutMs: 30_000 };
       await waitUntil(() => ground.space.store.get("once.x"));
       const other = onceFor(ground.coordination, options, () => assert.fail("it ran"));
       assert.equal(await other, 1);
-      proxy.heal();
+      heal();
       assert.equal(await running, 1);
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Clock, systemClock } from "../client/clock.ts";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { Arrival } from "./_gcra.ts";
 import { openSpace } from "./_open_space.ts";
@@ -9,6 +8,7 @@ import { spaceOf } from "./_space.ts";
 import { SteadyClock } from "./_steady_clock.ts";
 import { rateLimiter, type RateLimiterOptions, type RateVerdict } from "./rate_limiter.ts";
 import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 const START = 1_700_000_000_000;
@@ -91,28 +91,16 @@ test("names and keys are told apart, whatever is in them", async () => {
 
 test("a take whose answer is lost takes its tokens once", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
-      let isLosing = true;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
+      loseNext();
       const rules = { ...RULES, periodMs: 86_400_000, timeoutMs: 20_000 };
       const taking = rateLimiter(behind, "api", rules).take("a", { cost: 2 });
       await waitUntil(() => ground.space.store.get("rate.api.a"));
-      proxy.heal();
+      heal();
       assert.deepEqual(await taking, allowed(3));
       const direct = rateLimiter(ground.coordination, "api", rules);
       assert.equal((await direct.take("a", { cost: 3 })).allowed, true);
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
 

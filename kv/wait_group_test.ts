@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FaultProxy } from "../testing/fault_proxy.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { openSpace } from "./_open_space.ts";
 import { spaceOf } from "./_space.ts";
-import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { coordinationGround, hasCode } from "./testdata/coordination_ground.ts";
+import { withLostAnswers } from "./testdata/lost_answers.ts";
 import { waitGroup } from "./wait_group.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
@@ -92,29 +92,17 @@ test("many connections are done at once, and nobody is lost", async () => {
 
 test("a change whose answer is lost is made once", async () => {
   await withCoordination(async (ground) => {
-    const proxy = await FaultProxy.start({ target: { port: ground.nats.server.port } });
-    try {
-      const behind = await ground.another(proxy.url);
-      let isLosing = true;
-      patchStore(spaceOf(behind), (store) => ({
-        update: (key, fn, options) =>
-          store.update(key, (value, choices) => {
-            if (isLosing) proxy.drop({ direction: "toClient" });
-            isLosing = false;
-            return fn(value, choices);
-          }, options),
-      }));
+    await withLostAnswers(ground, async ({ behind, loseNext, heal }) => {
+      loseNext();
       const group = waitGroup(ground.coordination, "x");
       await group.add(["a", "b"]);
       const finishing = waitGroup(behind, "x").done("a", { timeoutMs: 20_000 });
       await waitUntil(async () => (await group.pending()).length === 1);
       await group.add("c");
-      proxy.heal();
+      heal();
       await finishing;
       assert.deepEqual(await group.pending(), ["b", "c"]);
-    } finally {
-      await proxy.close();
-    }
+    });
   });
 });
 

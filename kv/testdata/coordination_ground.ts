@@ -78,6 +78,11 @@ export class CoordinationGround<S extends SpaceBelow = SpaceBelow> {
     return await this.#openers.openSpace(client, undefined, {});
   }
 
+  /** What is below another coordination. */
+  spaceOf(coordination: Coordination): S {
+    return this.#openers.spaceOf(coordination);
+  }
+
   /** What a lock's key holds. */
   async lockState(name: string): Promise<StoredLock> {
     return await this.space.store.getOrThrow(`lock.${name}`) as StoredLock;
