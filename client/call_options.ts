@@ -4,7 +4,11 @@ import { checkBoolean, checkDurationMs, checkOptions, checkSignal } from "./vali
 export interface WaitBounds {
   /** Gives up with the signal's reason when it aborts. */
   readonly signal?: AbortSignal | undefined;
-  /** Gives up after this many milliseconds. @default the client's requestTimeoutMs, 5000 */
+  /**
+   * Gives up after this many milliseconds.
+   * @default what the call's documentation says; else the timeoutMs of the coordination or store
+   * that is asked, and the client's requestTimeoutMs where there is none: each 5000 by default
+   */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -1,8 +1,11 @@
 import { foreignState } from "./_foreign_state.ts";
 import type { Seen } from "./_space.ts";
 
-/** Who has arrived, and by which call. */
-export type Arrivals = readonly (readonly [member: string, call: string])[];
+/** Who has arrived, and by which calls. A member that has arrived again has several. */
+export type Arrivals = readonly (readonly [member: string, ...calls: string[]])[];
+
+/** Calls of one member that are known; beyond, the oldest is forgotten. */
+const MAX_CALLS = 16;
 
 /** What a barrier's key holds. */
 export interface BarrierState {
@@ -27,20 +30,29 @@ export function readBarrier(key: string, seen: Seen): BarrierState | undefined {
   throw foreignState(key, seen, "a barrier");
 }
 
-/** The state once a member has arrived; a member that has is replaced by its newer call. */
+/** The state once a member has arrived; one that has keeps its place, with one more call. */
 export function arriveAt(
   state: BarrierState,
   { member, call }: { readonly member: string; readonly call: string },
 ): BarrierState {
-  const arrived: Arrivals = [...others(state.arrived, member), [member, call]];
+  const [, ...before] = state.arrived.find(([other]) => other === member) ?? [member];
+  const calls = [...before, call].slice(-MAX_CALLS);
+  const others = state.arrived.filter(([other]) => other !== member);
+  const arrived: Arrivals = [...others, [member, ...calls]];
   if (arrived.length < state.parties) return { ...state, arrived };
   return { ...state, generation: state.generation + 1, arrived: [], passed: arrived };
 }
 
-/** The state once a call is withdrawn; undefined when it does not wait any more. */
+/**
+ * The state once a call is withdrawn, and its member with the last of its calls; undefined when it
+ * does not wait any more.
+ */
 export function withdraw(state: BarrierState, call: string): BarrierState | undefined {
   if (!hasCall(state.arrived, call)) return undefined;
-  return { ...state, arrived: state.arrived.filter(([, other]) => other !== call) };
+  const arrived = state.arrived
+    .map(([member, ...calls]) => [member, ...calls.filter((other) => other !== call)] as const)
+    .filter(([, ...calls]) => calls.length > 0);
+  return { ...state, arrived };
 }
 
 /**
@@ -53,17 +65,13 @@ export function generationOf(state: BarrierState, call: string): number | undefi
 }
 
 function hasCall(arrivals: Arrivals, call: string): boolean {
-  return arrivals.some(([, other]) => other === call);
-}
-
-function others(arrivals: Arrivals, member: string): Arrivals {
-  return arrivals.filter(([other]) => other !== member);
+  return arrivals.some(([, ...calls]) => calls.includes(call));
 }
 
 function areArrivals(value: unknown): value is Arrivals {
   return Array.isArray(value) &&
     value.every((entry: unknown) =>
-      Array.isArray(entry) && entry.length === 2 &&
+      Array.isArray(entry) && entry.length >= 2 &&
       entry.every((part) => typeof part === "string")
     );
 }

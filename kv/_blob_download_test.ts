@@ -78,9 +78,7 @@ test("a description that can't be read is a typed error, and can be replaced", a
       await client.jetstream.publish("$O.files.M.YQ==", text);
       await assert.rejects(blobs.get("a"), damaged("description"));
     }
-    await assert.rejects(async () => {
-      for await (const _ of blobs.list());
-    }, damaged("description"));
+    for await (const { name } of blobs.list()) assert.fail(`${name} is listed`);
     const watch = blobs.watch();
     await assert.rejects(async () => {
       for await (const _ of watch);

@@ -2,7 +2,7 @@ import type { MsgRequest } from "@nats-io/jetstream";
 import { headers, type MsgHdrs } from "@nats-io/nats-core";
 import type { Clock } from "../client/clock.ts";
 import type { ClientCore } from "../client/core.ts";
-import { timeoutError, withDeadline } from "../client/deadline.ts";
+import { timeoutError, untilAborted, withDeadline } from "../client/deadline.ts";
 import { isJsflowError, type JsflowErrorCode } from "../client/errors.ts";
 import { headerBytes } from "../client/message_headers.ts";
 import { readPubAck } from "../client/pub_ack.ts";
@@ -44,6 +44,8 @@ export interface BlobStreamSettings {
 interface BlobMessage {
   /** Its subject without the bucket's prefix. */
   readonly name: string;
+  /** The name of the blob. */
+  readonly blob: string;
   readonly payload: Uint8Array;
   readonly replaces: Lineage;
   /** Whether it takes the place of those before it on its subject. */
@@ -61,6 +63,7 @@ export class BlobStream {
   readonly #prefix: string;
   readonly #clock: Clock;
   readonly #reads: BucketReads;
+  readonly #cleanings = new Set<Promise<void>>();
 
   constructor({ core, clock, bucket, stream, facts }: BlobStreamSettings) {
     this.bucket = bucket;
@@ -91,6 +94,7 @@ export class BlobStream {
   ): Promise<number> {
     const written = await this.#write({
       name: `M.${nameToken(draft.name)}`,
+      blob: draft.name,
       payload: encodeMeta(draft),
       replaces: replaces === undefined ? NOTHING : lineageOf(replaces),
       rollup: true,
@@ -102,11 +106,15 @@ export class BlobStream {
   /** Stores a chunk behind another one; returns what the next one is to be stored behind. */
   writeChunk(
     chunksId: string,
-    chunk: { readonly bytes: Uint8Array; readonly behind: Lineage | undefined },
+    chunk: {
+      readonly blob: string;
+      readonly bytes: Uint8Array;
+      readonly behind: Lineage | undefined;
+    },
     bounds: Bounds,
   ): Promise<Lineage> {
-    const { bytes: payload, behind: replaces = NOTHING } = chunk;
-    return this.#write({ name: `C.${chunksId}`, payload, replaces, rollup: false }, bounds);
+    const { blob, bytes: payload, behind: replaces = NOTHING } = chunk;
+    return this.#write({ name: `C.${chunksId}`, blob, payload, replaces, rollup: false }, bounds);
   }
 
   /** The first chunk from a sequence on, from any server that has the bucket where that is allowed. */
@@ -123,8 +131,23 @@ export class BlobStream {
     return await this.insist(bounds, (left) => this.#fromLeader(query, left));
   }
 
-  /** Removes the chunks of a content that nothing leads to. Never rejects. */
-  async purgeChunks(chunksId: string): Promise<void> {
+  /**
+   * Removes the chunks of a content that nothing leads to. When the signal aborts nobody waits for
+   * that any more, but `close`. Never rejects.
+   */
+  async discard(chunksId: string, signal: AbortSignal | undefined): Promise<void> {
+    const cleaning = this.#purgeChunks(chunksId);
+    this.#cleanings.add(cleaning);
+    void cleaning.then(() => this.#cleanings.delete(cleaning));
+    await (signal ? untilAborted(cleaning, signal).catch(() => {}) : cleaning);
+  }
+
+  /** Resolves when everything that goes on by itself is done. Never rejects. */
+  async close(): Promise<void> {
+    await Promise.all(this.#cleanings);
+  }
+
+  async #purgeChunks(chunksId: string): Promise<void> {
     const filter = `${this.#prefix}C.${chunksId}`;
     try {
       await purgeStream(this.core, this.stream, { filter });
@@ -137,7 +160,7 @@ export class BlobStream {
   }
 
   async #write(message: BlobMessage, bounds: Bounds): Promise<Lineage> {
-    const { name, replaces } = message;
+    const { blob, name, replaces } = message;
     const what = `write ${this.#prefix}${name}`;
     const draft: Draft = { nonce: newNonce(), replaces };
     const ground = {
@@ -145,16 +168,15 @@ export class BlobStream {
       random: Math.random,
       what,
       mayExpire: false,
-      isReplicated: this.facts.replicas > 1,
       send: (attempt: Draft, left: AttemptBounds) => this.#send(message, attempt, left),
       last: (left: Bounds) => this.#reads.lastAtLeader(name, left),
       since: (revision: number, left: Bounds) =>
         this.#reads.since({ name, revision, leader: true }, left),
       confirm: (left: Bounds) => this.#reads.confirm(left),
-      hasReached: (revision: number, left: Bounds) => this.#reads.hasReached(revision, left),
+      isPast: (revision: number, left: Bounds) => this.#reads.isPast(name, revision, left),
       floor: () => Promise.resolve(0), // what was read before is the revision that is replaced
       conflict: (expected: number, cause: unknown) =>
-        new RevisionConflictError(this.bucket, { key: name, expected }, { cause }),
+        new RevisionConflictError(this.bucket, { key: blob, expected }, { cause }),
     };
     const revision = await settledWrite(ground, draft, bounds);
     return { revision, nonce: draft.nonce, prior: [] };

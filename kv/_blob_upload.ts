@@ -47,7 +47,7 @@ export async function uploadBlob(stream: BlobStream, upload: Upload): Promise<Bl
   try {
     const stored = await unlessFails(
       () => storeChunks(stream, upload, chunksId),
-      () => stream.purgeChunks(chunksId),
+      () => stream.discard(chunksId, bounds.signal),
     );
     operation.note({ bodyBytes: stored.sizeBytes });
     const draft = { bucket, name, chunksId, chunkBytes, description, metadata, ...stored };
@@ -75,7 +75,7 @@ export async function removeBlob(
     if (last === undefined || current?.isDeleted) return false;
     const chunksId = current?.chunksId ?? "";
     await stream.writeMeta({ bucket, name, chunksId, metadata: {}, ...nothing }, last, bounds);
-    if (chunksId !== "") await stream.purgeChunks(chunksId);
+    if (chunksId !== "") await stream.discard(chunksId, bounds.signal);
     return true;
   });
 }
@@ -108,7 +108,7 @@ async function storeChunks(
     sizeBytes += bytes.length;
     if (sizeBytes > upload.maxBytes) throw tooLarge(upload);
     hash.update(bytes);
-    const chunk = { bytes, behind };
+    const chunk = { blob: upload.name, bytes, behind };
     const write = (bounds: Bounds) => stream.writeChunk(chunksId, chunk, bounds);
     // Without a connection the first one fails at once, as the client was told.
     behind = await (chunks === 0 ? write(upload.bounds) : stream.insist(upload.bounds, write));
@@ -143,11 +143,11 @@ async function commit(
         if (last && replaced?.chunksId === draft.chunksId) return last.revision; // it is the own one
         const revision = await write(last);
         if (replaced?.chunksId && !replaced.isDeleted) {
-          await stream.purgeChunks(replaced.chunksId);
+          await stream.discard(replaced.chunksId, bounds.signal);
         }
         return revision;
       }),
-    () => mayLead ? Promise.resolve() : stream.purgeChunks(draft.chunksId),
+    () => mayLead ? Promise.resolve() : stream.discard(draft.chunksId, bounds.signal),
   );
 }
 

@@ -3,11 +3,18 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import type { Client } from "../client/client.ts";
+import { systemClock } from "../client/clock.ts";
 import { connect } from "../client/connect.ts";
+import { coreOf } from "../client/core.ts";
+import { withDeadline } from "../client/deadline.ts";
+import { streamInfo } from "../client/streams.ts";
 import { FaultProxy } from "../testing/fault_proxy.ts";
 import { startTestNats, type TestNats } from "../testing/test_nats.ts";
 import { waitUntil } from "../testing/wait_until.ts";
+import { BlobStream } from "./_blob_stream.ts";
+import { factsOf } from "./_ensure_bucket.ts";
 import type { Blobs } from "./blobs.ts";
+import { RevisionConflictError } from "./errors.ts";
 import { openBlobs } from "./open_blobs.ts";
 import { BLOBS, code, counted, subjectCount, withBlobs } from "./testdata/with_blobs.ts";
 
@@ -48,8 +55,62 @@ test("an abort ends the put with its reason, and the old content stays", async (
     await assert.rejects(blobs.put("a", stream, { signal: controller.signal }), reason);
     assert.deepEqual(state.cancelled, [reason]);
     assert.equal(stream.locked, false);
-    assert.equal(await subjectCount(client, CHUNKS), 1);
+    const only = async () => await subjectCount(client, CHUNKS) === 1;
+    await waitUntil(only, { what: "what was stored of it is gone" });
     assert.equal(await (await blobs.getOrThrow("a")).text(), "old");
+  });
+});
+
+test("an abort does not wait for the cleaning up, but closing does", async () => {
+  const nats = await startTestNats();
+  const proxy = await FaultProxy.start({ target: { port: nats.server.port } });
+  const client = await connect({ servers: proxy.url, requestTimeoutMs: 60_000 });
+  try {
+    const blobs = await openBlobs(client, BLOBS);
+    const controller = new AbortController();
+    const { stream } = counted(endless((index) => {
+      if (index < 3) return;
+      proxy.stall();
+      controller.abort(new Error("enough"));
+    }));
+    const putting = blobs.put("a", stream, { signal: controller.signal });
+    await withDeadline({ timeoutMs: 20_000, onTimeout: () => new Error("it waits") }, () => {
+      return assert.rejects(putting, /enough/);
+    });
+    let isClosed = false;
+    const closing = blobs.close().then(() => isClosed = true);
+    assert.equal(await subjectCount(nats.client, CHUNKS), 3);
+    assert.equal(isClosed, false);
+    proxy.heal();
+    await closing;
+    assert.equal(await subjectCount(nats.client, CHUNKS), 0);
+  } finally {
+    proxy.heal();
+    await client.close();
+    await proxy.close();
+    await nats.close();
+  }
+});
+
+test("a conflict names the blob, not what stands for it in the subject", async () => {
+  await withBlobs(async (_blobs, { client }) => {
+    const core = coreOf(client);
+    const info = await streamInfo(core, "OBJ_files");
+    const parts = { core, clock: systemClock, bucket: "files", stream: info.name };
+    const stream = new BlobStream({ ...parts, facts: factsOf(info) });
+    const nothing = { sizeBytes: 0, chunks: 0, chunkBytes: 1_024, digest: "", description: "" };
+    const draft = { bucket: "files", name: "a b.txt", chunksId: "c", metadata: {}, ...nothing };
+    const bounds = { signal: undefined, timeoutMs: 5_000 };
+    await stream.writeMeta(draft, undefined, bounds);
+    await assert.rejects(stream.writeMeta(draft, undefined, bounds), (error) => {
+      assert.ok(error instanceof RevisionConflictError, `${error}`);
+      assert.equal(error.key, "a b.txt");
+      return true;
+    });
+    const chunk = { blob: "a b.txt", bytes: new Uint8Array(1), behind: undefined };
+    await stream.writeChunk("c", chunk, bounds);
+    const again = stream.writeChunk("c", chunk, bounds);
+    await assert.rejects(again, { name: "RevisionConflictError", key: "a b.txt" });
   });
 });
 

@@ -1,7 +1,9 @@
 import { systemClock } from "../client/clock.ts";
 import type { Codec } from "../client/codec.ts";
 import { checkBoolean, checkOptions, checkString } from "../client/validate.ts";
+import { jsflowLogger } from "../trace/log.ts";
 import {
+  type BlobMeta,
   decodeMeta,
   nameOf,
   nameToken,
@@ -10,11 +12,12 @@ import {
   stamped,
 } from "./_blob_meta.ts";
 import type { BlobStream } from "./_blob_stream.ts";
-import type { Bounds, Bucket } from "./_bucket.ts";
+import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
 import type { KeyNames } from "./_key_names.ts";
 import { listKeys } from "./_list_keys.ts";
 import { StreamBucket } from "./_stream_bucket.ts";
 import { openWatch } from "./_watch.ts";
+import { BlobDamagedError } from "./blob_damaged_error.ts";
 import type { BlobInfo } from "./blob_info.ts";
 import type { BlobChange, BlobWatchOptions } from "./blob_options.ts";
 import type { BlobWatch } from "./blobs.ts";
@@ -49,8 +52,20 @@ async function* infosOf(
 ): AsyncGenerator<BlobInfo, void, undefined> {
   if (batch.length === 0) return;
   for (const raw of (await descriptions.lastOfMany(batch, bounds)).values()) {
-    const { info, isDeleted } = decodeMeta(descriptions.name, raw);
-    if (!isDeleted) yield info;
+    const meta = readable(descriptions.name, raw);
+    if (meta?.isDeleted === false) yield meta.info;
+  }
+}
+
+/** One that other software has damaged must not hide all others. */
+function readable(bucket: string, raw: RawEntry): BlobMeta | undefined {
+  try {
+    return decodeMeta(bucket, raw);
+  } catch (error) {
+    const blob = error instanceof BlobDamagedError ? error.blob : nameOf(raw.name);
+    const details = { bucket, blob, error };
+    jsflowLogger("kv").warn("blob {blob} of bucket {bucket} is not listed: {error}", details);
+    return undefined;
   }
 }
 

@@ -115,7 +115,7 @@ export class BucketBlobs implements Blobs {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#watches].map((watch) => watch.close()));
+    await Promise.all([...this.#watches, this.#stream].map((part) => part.close()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,8 @@ import { isJsflowError, JsflowError } from "../client/errors.ts";
 export function bucketNotFound(bucket: string, cause?: unknown): JsflowError {
   return new JsflowError(
     "bucket_not_found",
-    `cannot use bucket ${bucket}: it does not exist; create it with openStore`,
+    `cannot use bucket ${bucket}: it does not exist; check its name, or open it again, which ` +
+      "creates it",
     cause === undefined ? undefined : { cause },
   );
 }

@@ -44,6 +44,13 @@ export interface SinceQuery {
   readonly leader: boolean;
 }
 
+/** Revisions that one server gave. */
+interface Batch {
+  readonly entries: RawEntry[];
+  /** The last sequence that it knew then; 0 when it gave none. */
+  readonly upTo: number;
+}
+
 /** The bounds of one question. */
 interface Step {
   readonly signal: AbortSignal;
@@ -91,7 +98,7 @@ export class BucketReads {
       for (let at = 0; at < waiting.length; at += MAX_NAMES) {
         const some = waiting.slice(at, at + MAX_NAMES);
         const subjects = some.map((name) => this.#ground.subjectPrefix + name);
-        (await this.#batch({ multi_last: subjects }, 1, left())).forEach(note);
+        (await this.#batch({ multi_last: subjects }, 1, left())).entries.forEach(note);
       }
       return found;
     }
@@ -114,7 +121,7 @@ export class BucketReads {
   async since(query: SinceQuery, bounds: Bounds): Promise<RawEntry[]> {
     const subject = this.#ground.subjectPrefix + query.name;
     if (!query.leader && this.#canBatch) {
-      return await this.#batch({ next_by_subj: subject }, query.revision, bounds);
+      return (await this.#batch({ next_by_subj: subject }, query.revision, bounds)).entries;
     }
     const left = timeLeft(bounds, this.#ground.clock);
     const entries: RawEntry[] = [];
@@ -154,6 +161,35 @@ export class BucketReads {
     return created.getTime() === this.#ground.facts.createdMs && lastSequence >= revision;
   }
 
+  /**
+   * Whether a key can't come back to a revision, though there is no later one, as far as is known:
+   * it is expired, or was never the key's.
+   *
+   * Servers that lead no more may answer as well. So one answer must tell both how far the server
+   * has come and what it holds.
+   */
+  async isPast(name: string, revision: number, bounds: Bounds): Promise<boolean> {
+    const { stream, subjectPrefix, facts } = this.#ground;
+    const left = timeLeft(bounds, this.#ground.clock);
+    const subject = subjectPrefix + name;
+    const what = `look for ${subject}`;
+    const { config, created, state } = await this.#read(
+      what,
+      left(),
+      (step) =>
+        inTime(what, step, async () => {
+          const manager = await this.#ground.core.manager(step);
+          return await manager.streams.info(stream, { subjects_filter: subject });
+        }),
+    );
+    if (new Date(created as unknown as string).getTime() !== facts.createdMs) return false;
+    if (config.num_replicas === 1) return true; // there is nobody else who could know more
+    const isEmpty = state.subjects?.[subject] === undefined;
+    if (isEmpty || !this.#canBatch) return isEmpty && state.last_seq >= revision;
+    const { entries, upTo } = await this.#batch({ multi_last: [subject] }, 1, left());
+    return upTo >= revision && entries.every((entry) => entry.revision < revision);
+  }
+
   get #canBatch(): boolean {
     const { core } = this.#ground;
     const version = core.connection.info?.version;
@@ -161,7 +197,7 @@ export class BucketReads {
       serverCapabilities(version).supports("direct_batch_get");
   }
 
-  async #batch(query: BatchQuery, from: number, bounds: Bounds): Promise<RawEntry[]> {
+  async #batch(query: BatchQuery, from: number, bounds: Bounds): Promise<Batch> {
     const { core, stream, name, subjectPrefix } = this.#ground;
     const subject = this.#directSubject;
     const what = `read many keys of bucket ${name}`;
@@ -173,7 +209,10 @@ export class BucketReads {
         (signal) => readDirectBatch(core.connection, { subject, query, from }, signal),
       );
     });
-    if (found !== undefined) return found.map((message) => toRawEntry(subjectPrefix, message));
+    if (found !== undefined) {
+      const entries = found.messages.map((message) => toRawEntry(subjectPrefix, message));
+      return { entries, upTo: found.upTo ?? 0 };
+    }
     throw new JsflowError(
       "config_drift",
       `cannot ${what}: direct reads of stream ${stream} were just switched off; try again`,

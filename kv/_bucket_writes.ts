@@ -11,6 +11,7 @@ import {
   type Lineage,
   lineageOf,
   NONCE_HEADER,
+  nonceOf,
   NOTHING,
   PRIOR_HEADER,
   priorOf,
@@ -54,9 +55,10 @@ export class BucketWrites {
   note(entry: RawEntry): void {
     this.#seen = Math.max(this.#seen, entry.revision);
     const known = this.#lineages.peek(entry.name);
-    if (known === undefined || known.revision < entry.revision) {
-      this.#lineages.set(entry.name, lineageOf(entry));
-    }
+    if (known !== undefined && known.revision > entry.revision) return;
+    // A bucket that was made again counts its revisions anew.
+    if (known?.revision === entry.revision && known.nonce === nonceOf(entry)) return;
+    this.#lineages.set(entry.name, lineageOf(entry));
   }
 
   /** As `Bucket.write` says. */
@@ -93,12 +95,11 @@ export class BucketWrites {
       random,
       what: `write ${subjectPrefix}${name}`,
       mayExpire: write.ttlMs !== undefined,
-      isReplicated: this.#parts.facts.replicas > 1,
       send: (draft, bounds) => this.#send(this.#headersOf(write, draft, traced), write, bounds),
       last: (bounds) => reads.lastAtLeader(name, bounds),
       since: (revision, bounds) => reads.since({ name, revision, leader: true }, bounds),
       confirm: (bounds) => reads.confirm(bounds),
-      hasReached: (revision, bounds) => reads.hasReached(revision, bounds),
+      isPast: (revision, bounds) => reads.isPast(name, revision, bounds),
       floor: async (bounds) => await reads.hasReached(seen, bounds) ? seen : 0,
       conflict: (expected, cause) =>
         new RevisionConflictError(bucket, { key: keys.decode(name) ?? name, expected }, { cause }),

@@ -67,6 +67,8 @@ class Contest {
   /** Whether an attempt may have taken it without our knowing. */
   #mayHold = false;
   #lease: Lease | undefined;
+  /** The newest state that was read, at the leader. */
+  #known: Seen | undefined;
 
   constructor(space: Space, contender: Contender) {
     this.#space = space;
@@ -114,7 +116,7 @@ class Contest {
   async #watch(): Promise<Lease> {
     const watch = new StateWatch(this.#space, this.#contender.key);
     try {
-      let seen = await watch.next(undefined, { signal: this.#signal });
+      let seen: Seen | undefined = await this.#floor(watch);
       for (;;) {
         const present = seen;
         const lease = present && await this.#passing(() => this.#attempt(present));
@@ -124,6 +126,16 @@ class Contest {
     } finally {
       await watch.close();
     }
+  }
+
+  /** The present state: a watch may begin with what was before this call, if its replica lags. */
+  async #floor(watch: StateWatch): Promise<Seen | undefined> {
+    while (this.#known === undefined) {
+      await this.#passing(() => this.#read());
+      if (this.#known === undefined) await this.#space.clock.sleep(this.#pauseMs(), this.#signal);
+    }
+    watch.offer(this.#known);
+    return watch.seen;
   }
 
   /** The next state that is worth an attempt. */
@@ -189,9 +201,7 @@ class Contest {
   }
 
   async #read(): Promise<Seen> {
-    const { key } = this.#contender;
-    const entry = await this.#space.store.entry(key, { timeoutMs: this.#space.timeoutMs });
-    return { value: entry?.value, revision: entry?.revision ?? 0 };
+    return this.#known = await this.#space.read(this.#contender.key);
   }
 
   /** Undefined when it failed for a reason that passes. */

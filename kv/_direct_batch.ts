@@ -16,13 +16,20 @@ export type BatchQuery =
   | { readonly multi_last: readonly string[] }
   | { readonly next_by_subj: string };
 
+/** What a batch consists of. */
+export interface DirectBatch {
+  readonly messages: readonly StoredMessage[];
+  /** The last sequence that the server knew then; undefined when it found nothing. */
+  readonly upTo: number | undefined;
+}
+
 /** One answer. */
 interface Page {
   readonly messages: readonly StoredMessage[];
   /** Messages that there are besides. */
   readonly pending: number;
-  /** The stream's last sequence when the first page was read; undefined when it is not told. */
-  readonly upTo: string;
+  /** The last sequence that the server knew then; undefined when it is not told. */
+  readonly upTo: number | undefined;
 }
 
 /**
@@ -35,19 +42,19 @@ export async function readDirectBatch(
   connection: NatsConnection,
   request: { readonly subject: string; readonly query: BatchQuery; readonly from: number },
   signal: AbortSignal,
-): Promise<StoredMessage[]> {
-  const found: StoredMessage[] = [];
-  let upTo = "";
+): Promise<DirectBatch> {
+  const messages: StoredMessage[] = [];
+  let upTo: number | undefined;
   for (let seq = request.from;;) {
-    const bound = upTo === "" ? {} : { up_to_seq: Number(upTo) };
+    const bound = upTo === undefined ? {} : { up_to_seq: upTo };
     const limits = { batch: MAX_BATCH, max_bytes: MAX_BATCH_BYTES };
     const body = JSON.stringify({ ...request.query, seq, ...bound, ...limits });
     const page = await readPage(connection, { subject: request.subject, body }, signal);
-    found.push(...page.messages);
+    messages.push(...page.messages);
+    upTo ??= page.upTo;
     const last = page.messages.at(-1);
-    if (last === undefined || page.pending === 0) return found;
+    if (last === undefined || page.pending === 0) return { messages, upTo };
     seq = last.seq + 1;
-    upTo = page.upTo;
   }
 }
 
@@ -90,10 +97,10 @@ function readPage(
 function endOf({ headers, data }: Msg): Omit<Page, "messages"> | Error | undefined {
   const code = headers?.code ?? 0;
   if (code === 0) return undefined;
-  if (code === NOT_FOUND) return { pending: 0, upTo: "" };
+  if (code === NOT_FOUND) return { pending: 0, upTo: undefined };
   if (code === END_OF_BATCH) {
     const pending = Number(headers?.get("Nats-Num-Pending") || 0);
-    return { pending, upTo: headers?.get("Nats-UpTo-Sequence") ?? "" };
+    return { pending, upTo: Number(headers?.get("Nats-UpTo-Sequence")) || undefined };
   }
   const isNobody = code === NO_RESPONDERS && data.length === 0;
   const text = `cannot read many messages: ${code} ${headers?.description ?? ""}`;

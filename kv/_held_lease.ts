@@ -1,10 +1,12 @@
 import { checkWait, type WaitBounds } from "../client/call_options.ts";
-import { isJsflowError, JsflowError } from "../client/errors.ts";
+import { timeoutError, withDeadline } from "../client/deadline.ts";
+import { JsflowError } from "../client/errors.ts";
 import { jsflowLogger } from "../trace/log.ts";
 import type { Bounds } from "./_bucket.ts";
 import { beatEveryMs, sureForMs } from "./_lease.ts";
-import { isPassing } from "./_passing_error.ts";
+import { isPassing, isStartingUp } from "./_passing_error.ts";
 import type { Space, SpaceResource } from "./_space.ts";
+import { timeLeft } from "./_time_left.ts";
 import type { Lease } from "./lease.ts";
 
 /** What stands behind a lease. */
@@ -52,7 +54,9 @@ export class HeldLease implements Lease, SpaceResource {
   readonly #forget: () => void;
   #sentAt: number;
   #trouble: unknown;
+  /** The call of `release` that is at it. */
   #releasing: Promise<void> | undefined;
+  #isReleased = false;
   #closing: Promise<void> | undefined;
 
   constructor(space: Space, subject: LeaseSubject, { keeper, token, sentAt }: Acquired) {
@@ -79,15 +83,24 @@ export class HeldLease implements Lease, SpaceResource {
   }
 
   async release(options?: WaitBounds): Promise<void> {
-    const bounds = checkWait(`release ${this.#what}`, options, this.#space.timeoutMs);
-    bounds.signal?.throwIfAborted();
+    const what = `release ${this.#what}`;
+    const { signal, timeoutMs } = checkWait(what, options, this.#space.timeoutMs);
+    signal?.throwIfAborted();
     this.#checkClock();
-    this.#releasing ??= this.#release({ signal: bounds.signal, timeoutMs: bounds.timeoutMs });
+    const left = timeLeft({ signal, timeoutMs }, this.#space.clock);
+    const onTimeout = () => timeoutError(what, timeoutMs);
+    while (this.#releasing !== undefined) {
+      // Its bounds are not ours: it may give up while there is time here, or go on for longer.
+      const settled = this.#releasing.catch(() => {});
+      await withDeadline({ ...left(), onTimeout }, () => settled);
+    }
+    if (this.#isReleased) return;
+    this.#releasing = this.#release(left());
     try {
       await this.#releasing;
-    } catch (error) {
-      if (!isJsflowError(error, "lease_lost")) this.#releasing = undefined;
-      throw error;
+      this.#isReleased = true;
+    } finally {
+      this.#releasing = undefined;
     }
   }
 
@@ -146,7 +159,8 @@ export class HeldLease implements Lease, SpaceResource {
     } catch (error) {
       if (this.#stop.signal.aborted) return 0;
       this.#trouble = error;
-      if (!isPassing(error)) this.#lose("it can't be renewed any more");
+      const mayPass = isPassing(error) || isStartingUp(error); // until the clock says that it is over
+      if (!mayPass) this.#lose("it can't be renewed any more");
       return this.leaseMs * RETRY_SHARE;
     }
   }

@@ -10,7 +10,7 @@ import type { Space, StateWaitOptions } from "./_space.ts";
  */
 export async function withLimits<T>(
   space: Pick<Space, "closing" | "inBackground">,
-  { signal: outer, timeoutMs, what }: StateWaitOptions,
+  { signal: outer, timeoutMs, promisedMs = timeoutMs, what }: StateWaitOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   outer?.throwIfAborted();
@@ -19,7 +19,7 @@ export async function withLimits<T>(
   const end = () => controller.abort(outer?.aborted ? outer.reason : space.closing.reason);
   const timer = timeoutMs === undefined
     ? undefined
-    : setTimeout(() => controller.abort(tooLate(what, timeoutMs)), timeoutMs);
+    : setTimeout(() => controller.abort(tooLate(what, promisedMs)), timeoutMs);
   outer?.addEventListener("abort", end, { once: true });
   space.closing.addEventListener("abort", end, { once: true });
   try {
@@ -33,7 +33,7 @@ export async function withLimits<T>(
   }
 }
 
-function tooLate(what: string, timeoutMs: number): JsflowError {
+function tooLate(what: string, timeoutMs: number | undefined): JsflowError {
   return new JsflowError(
     "timeout",
     `cannot ${what}: that takes longer than ${timeoutMs} ms; raise timeoutMs if it may`,

@@ -29,12 +29,14 @@ export const NOTHING: Lineage = { revision: 0, nonce: null, prior: [] };
 
 /** Reads the lineage of a stored revision. */
 export function lineageOf(entry: Pick<RawEntry, "revision" | "header">): Lineage {
+  const { revision } = entry;
+  return { revision, nonce: nonceOf(entry), prior: parsePrior(entry.header(PRIOR_HEADER) ?? "") };
+}
+
+/** The identity of the write that stored a revision; `null` for another writer's. */
+export function nonceOf(entry: Pick<RawEntry, "header">): string | null {
   const id = entry.header(NONCE_HEADER);
-  return {
-    revision: entry.revision,
-    nonce: id !== undefined && NONCE.test(id) ? id : null,
-    prior: parsePrior(entry.header(PRIOR_HEADER) ?? ""),
-  };
+  return id !== undefined && NONCE.test(id) ? id : null;
 }
 
 /** Writes what the next writer is to know: the revision that it replaces, and those before. */

@@ -5,11 +5,15 @@ import { bucketNotFound } from "./_bucket_errors.ts";
 import type { NameFilter } from "./_key_names.ts";
 import { readEntries } from "./_read_entries.ts";
 
+/** Keys that the leader is asked for at a time. */
+const MAX_PARALLEL_READS = 64;
+
 /**
  * The keys that hold a value, each once.
  *
- * The time bounds each wait for the server, not what the reader takes. One that is overwritten while it is listed is not delivered where the listing expects it: those
- * that were written meanwhile are looked up by name.
+ * The time bounds each wait for the server, not what the reader takes. A key that is overwritten
+ * while they are listed is not delivered where the listing expects it: those that were written
+ * meanwhile are looked up by name.
  */
 export async function* listKeys(
   bucket: Bucket,
@@ -21,21 +25,42 @@ export async function* listKeys(
     const key = bucket.keys.decode(name);
     return key !== undefined && matches(key) ? key : undefined;
   };
-  const seen = new Set<string>();
+  /** Names, and whether their keys were given. */
+  const seen = new Map<string, boolean>();
   const before = await lastSequence(bucket, bounds);
   const query = { pattern, from: "last", headersOnly: true } as const;
   for await (const { name, operation } of readEntries(bucket, query, bounds)) {
     const key = keyOf(name);
-    if (key === undefined || seen.has(name)) continue;
-    seen.add(name);
+    if (key === undefined || seen.get(name)) continue;
+    seen.set(name, operation === "put"); // a replica that is behind may give what follows a removal
     if (operation === "put") yield key;
   }
   if (await lastSequence(bucket, bounds) === before) return;
   const names = (await storedNames(bucket, pattern, bounds)).filter((name) => !seen.has(name));
-  for (const [name, { operation }] of await bucket.lastOfMany(names, bounds)) {
+  for (const name of await valuesAmong(bucket, names, bounds)) {
     const key = keyOf(name);
-    if (key !== undefined && operation === "put") yield key;
+    if (key !== undefined) yield key;
   }
+}
+
+/** Those that hold a value; a replica may be behind, so its no is not believed. */
+async function valuesAmong(
+  bucket: Bucket,
+  names: readonly string[],
+  bounds: Bounds,
+): Promise<readonly string[]> {
+  const found = await bucket.lastOfMany(names, bounds);
+  const isValue = (name: string) => found.get(name)?.operation === "put";
+  const doubtful = bucket.facts.replicas === 1 ? [] : names.filter((name) => !isValue(name));
+  for (let at = 0; at < doubtful.length; at += MAX_PARALLEL_READS) {
+    await Promise.all(
+      doubtful.slice(at, at + MAX_PARALLEL_READS).map(async (name) => {
+        const last = await bucket.lastAtLeader(name, bounds);
+        if (last !== undefined) found.set(name, last);
+      }),
+    );
+  }
+  return names.filter(isValue);
 }
 
 async function lastSequence(bucket: Bucket, bounds: Bounds): Promise<number> {

@@ -5,7 +5,8 @@ import type { CheckedSettings } from "./_check_store.ts";
 import { composeParts } from "./_compose_parts.ts";
 import { factsOf, refuseUnsafeCas, subjectPrefixOf } from "./_ensure_bucket.ts";
 import type { KeyNames } from "./_key_names.ts";
-import { BucketStore } from "./_store.ts";
+import type { Bucket } from "./_bucket.ts";
+import { BucketStore, type StoreMakings } from "./_store.ts";
 import { StreamBucket } from "./_stream_bucket.ts";
 import type { Store } from "./store.ts";
 
@@ -39,5 +40,22 @@ export function makeStore<T>(
     facts,
     ...parts,
   });
-  return new BucketStore({ bucket, settings, parts: composeParts(bucket, settings), ...parts });
+  return register({ bucket, settings, parts: composeParts(bucket, settings), ...parts });
+}
+
+const makingsOf = new WeakMap<object, StoreMakings<never>>();
+
+/** Makes a store of the same bucket that uses it in another way. */
+export function remakeStore<T>(store: Store<T>, around: (bucket: Bucket) => Bucket): Store<T> {
+  const makings = makingsOf.get(store) as StoreMakings<T> | undefined;
+  if (makings === undefined) throw new TypeError("a store made by openStore is needed");
+  const { settings } = makings;
+  const bucket = around(makings.bucket);
+  return register({ ...makings, bucket, parts: composeParts(bucket, settings) });
+}
+
+function register<T>(makings: StoreMakings<T>): Store<T> {
+  const store = new BucketStore(makings);
+  makingsOf.set(store, makings as StoreMakings<never>);
+  return store;
 }

@@ -10,8 +10,9 @@ import {
   checkSignal,
   MAX_TIMER_MS,
 } from "../client/validate.ts";
-import type { Bucket } from "./_bucket.ts";
+import type { Bucket, RawEntry } from "./_bucket.ts";
 import { bucketError } from "./_bucket_errors.ts";
+import { ExpiryQueue } from "./_expiry_queue.ts";
 import { createExpiry, type Expiry } from "./_mirror_expiry.ts";
 import { RunningWatch } from "./_watch.ts";
 import { parseWatchOptions } from "./_watch_options.ts";
@@ -26,6 +27,9 @@ const KEYS = [
   "signal",
   "timeoutMs",
 ] as const satisfies readonly (keyof MirrorOptions)[];
+
+/** Overwritten values that the queue may hold besides those of the map, and as many once more. */
+const MAX_STALE = 1_024;
 
 const WAIT_KEYS = ["signal", "timeoutMs"] as const satisfies readonly (keyof StoreCallOptions)[];
 
@@ -79,7 +83,6 @@ export interface RunningMirrorOptions<T> {
 interface Held<T> {
   readonly value: T;
   readonly revision: number;
-  readonly storedMs: number;
 }
 
 /** Somebody who waits for a revision. */
@@ -94,15 +97,18 @@ export class RunningMirror<T> implements Mirror<T> {
   readonly #watch: RunningWatch<T>;
   /** The one that was written longest ago first. */
   readonly #held = new Map<string, Held<T>>();
+  readonly #queue = new ExpiryQueue();
   readonly #waiters = new Set<Waiter>();
   #revision = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer wakes it, by the server's clock. */
+  #wakesAt = Infinity;
   #end: { readonly error: unknown } | undefined;
 
   constructor(options: RunningMirrorOptions<T>) {
     this.#options = options;
     const { bucket, codec, settings } = options;
-    const onChange = (change: Change<T>) => this.#apply(change) as void;
+    const onChange = (change: Change<T>, raw: RawEntry) => this.#apply(change, raw) as void;
     this.#watch = new RunningWatch({ bucket, codec, settings, onChange });
     this.closed = this.#watch.closed;
     this.closed.then(
@@ -190,33 +196,50 @@ export class RunningMirror<T> implements Mirror<T> {
     return this.close();
   }
 
-  #apply(change: Change<T>): unknown {
-    const { key, operation, revision, time, value } = change;
+  #apply(change: Change<T>, raw: RawEntry): unknown {
+    const { key, operation, revision, value } = change;
     this.#held.delete(key); // what is set anew comes last
     if (operation === "put") {
-      this.#held.set(key, { value, revision, storedMs: time.getTime() });
+      this.#held.set(key, { value, revision });
+      this.#limit(key, raw);
     }
-    this.#expire();
     this.#see(revision);
     return this.#options.onChange?.(change);
   }
 
+  /** Takes down when a value expires of which nobody else will tell. */
+  #limit(key: string, raw: RawEntry): void {
+    const { expiry } = this.#options;
+    const at = expiry?.expiresAt(raw) ?? Infinity;
+    if (at === Infinity) return;
+    this.#queue.add({ at, key, revision: raw.revision });
+    if (this.#queue.size > 2 * this.#held.size + MAX_STALE) this.#queue.retain(this.#isHeld);
+    this.#expire();
+  }
+
+  readonly #isHeld = ({ key, revision }: { readonly key: string; readonly revision: number }) =>
+    this.revisionOf(key) === revision;
+
   /** Takes out what has expired, and comes back for the next one. */
   #expire(): void {
     const { expiry } = this.#options;
-    if (expiry === undefined || this.#timer !== undefined || this.#end !== undefined) return;
-    for (const [key, { storedMs }] of this.#held) {
-      const leftMs = expiry.leftMs(storedMs);
-      if (leftMs > 0) return this.#wakeAfter(leftMs);
-      this.#held.delete(key);
+    if (expiry === undefined || this.#end !== undefined) return;
+    const now = expiry.now();
+    for (let at = this.#queue.nextAt; at !== undefined; at = this.#queue.nextAt) {
+      if (at > now) return this.#wake(at, at - now);
+      const due = this.#queue.shift()!;
+      if (this.#isHeld(due)) this.#held.delete(due.key);
     }
   }
 
-  #wakeAfter(ms: number): void {
+  #wake(at: number, inMs: number): void {
+    if (at >= this.#wakesAt) return;
+    clearTimeout(this.#timer);
+    this.#wakesAt = at;
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+      this.#wakesAt = Infinity;
       this.#expire();
-    }, Math.min(ms + 1, MAX_TIMER_MS));
+    }, Math.min(inMs + 1, MAX_TIMER_MS));
   }
 
   #see(revision: number): void {

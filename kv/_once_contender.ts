@@ -72,6 +72,7 @@ export class OnceContender implements Contender {
       standing: (state) => this.#standing(state, token),
       beat: (state) => ({ ...state, ...beatLock(state) }),
       free: (state) => finishOnce(state, this.outcome),
+      mustBeStored: true,
     });
     return { keeper: this.#noting(keeper), token, sentAt };
   }

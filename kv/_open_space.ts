@@ -1,13 +1,18 @@
 import type { Client } from "../client/client.ts";
 import { type Clock, systemClock } from "../client/clock.ts";
-import { type Abandoned, ABORT_GRACE_MS, coreOf } from "../client/core.ts";
+import { type Abandoned, ABORT_GRACE_MS, type ClientCore, coreOf } from "../client/core.ts";
 import { untilAborted } from "../client/deadline.ts";
 import { JsflowError } from "../client/errors.ts";
 import { json } from "../client/json.ts";
+import { retryDelayMs } from "../client/retry_policy.ts";
 import { checkDurationMs, checkOptions } from "../client/validate.ts";
+import type { Bucket } from "./_bucket.ts";
+import { readingAtLeader } from "./_leader_reads.ts";
 import { withLimits } from "./_limits.ts";
+import { remakeStore } from "./_make_store.ts";
+import { isPassing } from "./_passing_error.ts";
 import {
-  checkName,
+  keyWithin,
   registerSpace,
   type Seen,
   type Space,
@@ -30,7 +35,12 @@ export interface SpaceParts {
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   readonly newId?: (() => string) | undefined;
+  /** What stands for the bucket below. */
+  readonly around?: ((bucket: Bucket) => Bucket) | undefined;
 }
+
+/** Pauses between reads that failed. */
+const PAUSES = { attempts: Infinity, initialMs: 20, maxMs: 500 } as const;
 
 const OPTION_KEYS: readonly (keyof CoordinationOptions)[] = [
   "bucket",
@@ -56,8 +66,10 @@ export async function openSpace(
   const codec = json<unknown>();
   // Where states expire, tokens would begin again.
   const kept = { history: 1, ttlMs: Infinity };
-  const store = await openStore(client, { ...rest, ...kept, bucket, timeoutMs, codec });
-  const space = new OpenSpace(store, timeoutMs, parts);
+  const opened = await openStore(client, { ...rest, ...kept, bucket, timeoutMs, codec });
+  const { around = (found) => found } = parts;
+  const store = remakeStore(opened, (found) => readingAtLeader(around(found)));
+  const space = new OpenSpace(core, { store, timeoutMs }, parts);
   try {
     space.forget = core.own(space);
   } catch (error) {
@@ -75,6 +87,7 @@ export async function openSpace(
 
 class OpenSpace implements Space {
   readonly bucket: string;
+  readonly core: ClientCore;
   readonly store: Store<unknown>;
   readonly clock: Clock;
   readonly random: () => number;
@@ -88,7 +101,12 @@ class OpenSpace implements Space {
   #whenIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(store: Store<unknown>, timeoutMs: number, parts: SpaceParts) {
+  constructor(
+    core: ClientCore,
+    { store, timeoutMs }: { readonly store: Store<unknown>; readonly timeoutMs: number },
+    parts: SpaceParts,
+  ) {
+    this.core = core;
     this.bucket = store.bucket;
     this.store = store;
     this.timeoutMs = timeoutMs;
@@ -102,7 +120,7 @@ class OpenSpace implements Space {
   }
 
   keyOf(kind: StateKind, name: string): string {
-    return `${kind}.${checkName(`the name of a ${kind}`, name)}`;
+    return keyWithin({ what: `the name of a ${kind}`, prefix: `${kind}.` }, name);
   }
 
   waitUntilState(
@@ -113,6 +131,8 @@ class OpenSpace implements Space {
     return withLimits(this, options, async (signal) => {
       const watch = new StateWatch(this, key);
       try {
+        // What the watch shows may be older than the call: it comes from any replica.
+        watch.offer(await this.#readPatiently(key, signal));
         let seen: Seen | undefined;
         do seen = await watch.next(seen, { signal }); while (
           seen === undefined || !predicate(seen)
@@ -122,6 +142,11 @@ class OpenSpace implements Space {
         await watch.close();
       }
     });
+  }
+
+  async read(key: string, signal?: AbortSignal): Promise<Seen> {
+    const entry = await this.store.entry(key, { signal, timeoutMs: this.timeoutMs });
+    return { value: entry?.value, revision: entry?.revision ?? 0 };
   }
 
   own(resource: SpaceResource): () => void {
@@ -164,6 +189,19 @@ class OpenSpace implements Space {
     while (this.#background.size > 0) await Promise.all(this.#background);
     await this.store.close();
     this.forget();
+  }
+
+  /** Goes on trying while the server is away. */
+  async #readPatiently(key: string, signal: AbortSignal): Promise<Seen> {
+    for (let failures = 1;; failures++) {
+      try {
+        return await this.read(key, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isPassing(error)) throw error;
+        await this.clock.sleep(retryDelayMs(PAUSES, failures, this.random) ?? 0, signal);
+      }
+    }
   }
 
   /** Ends what serves nobody, and waits until what somebody holds is given back. */

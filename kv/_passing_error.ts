@@ -17,6 +17,18 @@ const PASSING: ReadonlySet<JsflowErrorCode> = new Set<JsflowErrorCode>([
   "timeout",
 ]);
 
+/** Failures that a server has for a moment after its start, and otherwise for good. */
+const STARTING_UP: ReadonlySet<JsflowErrorCode> = new Set<JsflowErrorCode>([
+  "bucket_not_found",
+  "jetstream_disabled",
+  "stream_not_found",
+]);
+
+/** Tells whether a server may say this only because it has just started. */
+export function isStartingUp(error: unknown): boolean {
+  return isJsflowError(error) && STARTING_UP.has(error.code);
+}
+
 /** Tells whether something is worth another try after this failure. */
 export function isPassing(error: unknown): boolean {
   return isJsflowError(error) && PASSING.has(error.code);

@@ -2,7 +2,11 @@ import { timeoutError, withDeadline } from "../client/deadline.ts";
 import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
 import { EntryFeed } from "./_watch_feed.ts";
 import { EntryQueue, type QueuedEntry } from "./_watch_queue.ts";
+import { WATCH_TIMING, type WatchTiming } from "./_watch_session.ts";
 import { WATCH_MAX_PENDING } from "./watch.ts";
+
+/** One who waits for an answer is told sooner that a bucket is gone than one who watches. */
+const TIMING: WatchTiming = { ...WATCH_TIMING, absenceMs: 0 };
 
 /** What {@link readEntries} reads. */
 export interface ReadEntriesOptions {
@@ -59,6 +63,7 @@ class Listing {
       ...options,
       bucket,
       maxPending: WATCH_MAX_PENDING,
+      timing: TIMING,
       reader: {
         accept: (raw, initial) => initial && queue.accept(raw, initial),
         caughtUp: () => queue.end({}, { keeps: true }),

@@ -25,8 +25,8 @@ export interface WriteGround {
   since(revision: number, bounds: Bounds): Promise<RawEntry[]>;
   /** Throws when the bucket does not exist; may fail in any other way. */
   confirm(bounds: Bounds): Promise<unknown>;
-  /** Whether the leader knows all that was stored up to a revision. */
-  hasReached(revision: number, bounds: Bounds): Promise<boolean>;
+  /** Whether it is certain that the key can't come back to a revision. */
+  isPast(revision: number, bounds: Bounds): Promise<boolean>;
   /** The highest revision that was there for certain before the first attempt; 0 for unknown. */
   floor(bounds: Bounds): Promise<number>;
   conflict(expected: number, cause: unknown): Error;
@@ -34,8 +34,6 @@ export interface WriteGround {
   readonly what: string;
   /** Whether the revision may be gone by itself soon. */
   readonly mayExpire: boolean;
-  /** Whether several servers store it: one that leads no more may answer as well. */
-  readonly isReplicated: boolean;
 }
 
 /** The bounds of one attempt; the time includes a wait for the connection. */
@@ -63,6 +61,8 @@ const HOPELESS: readonly JsflowErrorCode[] = ["circuit_open", "connection_closed
 const IN_PROCESS = 10158;
 /** Milliseconds between attempts. */
 const PAUSES = { attempts: Infinity, initialMs: 20, maxMs: 500 } as const;
+/** A server that was killed does not lead again within so many milliseconds. */
+const RESTART_MS = 1_500;
 /** Of the whole time, which part the first attempt may take, whose answer may be lost. */
 const FIRST_SHARE = 1 / 4;
 /** The fewest milliseconds of an attempt, as long as so many are left. */
@@ -93,6 +93,7 @@ export async function settledWrite(
 class SettledWrite {
   readonly #ground: WriteGround;
   readonly #bounds: Bounds;
+  readonly #begunAt: number;
   readonly #endsAt: number;
   /** Whether any revision may be replaced. */
   readonly #isBlind: boolean;
@@ -100,10 +101,8 @@ class SettledWrite {
   #failures = 0;
   /** Whether an attempt was sent whose outcome nobody knows. */
   #maybeStored = false;
-  /** Whether an attempt was refused by a leader that does not know what its successor may have done. */
+  /** Whether an attempt was refused by a leader that may not know what its successor has done. */
   #isDoubtful = false;
-  /** Whether it was sent again because a write on top hides what became of it. */
-  #isRepeated = false;
   /** Whether the attempt at hand was sent, and not answered. */
   #isOpen = false;
 
@@ -112,7 +111,8 @@ class SettledWrite {
     this.#draft = draft;
     this.#bounds = bounds;
     this.#isBlind = draft.replaces === undefined;
-    this.#endsAt = ground.clock.monotonic() + bounds.timeoutMs;
+    this.#begunAt = ground.clock.monotonic();
+    this.#endsAt = this.#begunAt + bounds.timeoutMs;
   }
 
   async run(): Promise<NonNullable<Outcome>> {
@@ -164,44 +164,48 @@ class SettledWrite {
   }
 
   /**
-   * The key is not where the write expected it: because of the write itself? On replicas even a
-   * first refusal proves nothing: a leader that was replaced may refuse what its successor stores.
+   * The key is not where the write expected it: because of the write itself?
+   *
+   * On replicas a refusal alone proves nothing: a leader that was replaced refuses what came to
+   * its successor as well. But where it names a later revision, that one was stored for certain,
+   * and the successor has refused the write too.
    */
   async #settle(cause: unknown): Promise<Outcome> {
     const { nonce, replaces = NOTHING } = this.#draft;
     const expected = replaces.revision;
     if (this.#isBlind) return undefined; // looked at anew
-    const isFirst = !this.#maybeStored;
     const refused = { error: this.#ground.conflict(expected, cause) };
-    if (isFirst && !this.#ground.isReplicated) return refused;
+    const unknown = { error: this.#unknown(cause) };
+    const hasMovedOn = revisionIn(cause) > expected;
+    if (hasMovedOn && !this.#isOpenEnded) return refused;
     this.#isDoubtful = true;
     const last = await this.#ground.last(this.#step());
-    if (last === undefined && !isFirst) return { error: this.#unknown(cause) };
+    if (last === undefined && this.#maybeStored && hasMovedOn) return unknown;
     if (last === undefined || last.revision <= expected) {
       // The leader has not come to it yet, or what was expected is not there any more.
       const isThere = (last?.revision ?? 0) === expected;
-      const isGone = isFirst && !isThere && await this.#ground.hasReached(expected, this.#step());
-      return isGone ? refused : undefined;
+      if (isThere || !await this.#ground.isPast(expected, this.#step())) return undefined;
+      return this.#maybeStored ? unknown : refused;
     }
     let fate = fateOf({ nonce, expected }, [lineageOf(last)]);
     if (fate.kind === "hidden") fate = await this.#lookCloser(expected);
     if (fate.kind === "applied") return { revision: fate.revision };
     if (fate.kind === "refused") return refused;
-    if (!isFirst) return { error: this.#unknown(cause) };
-    if (this.#isRepeated) return refused;
-    this.#isRepeated = true; // the stream knows the id if it was stored
-    return undefined;
+    if (this.#maybeStored) return unknown;
+    if (!hasMovedOn) return undefined;
+    // Whoever names a later revision would have known the write's id, unless it was started anew.
+    const isFresh = this.#ground.clock.monotonic() - this.#begunAt < RESTART_MS;
+    return isFresh ? refused : unknown;
   }
 
-  /** Looks at all that is stored of the key since the write was sent. */
+  /** Looks at what is stored of the key after what the write expected: some may be missing. */
   async #lookCloser(expected: number): Promise<Fate> {
     // It came after whatever was there before it was sent.
     const after = Math.max(expected, await this.#ground.floor(this.#step()));
-    const stored = await this.#ground.since(Math.max(1, expected), this.#step());
     // What has expired is missing without a trace: then only what others knew counts.
-    const first = this.#ground.mayExpire ? after + 1 : expected;
-    const seen = stored.filter(({ revision }) => revision >= first);
-    return fateOf({ nonce: this.#draft.nonce, expected: after }, seen.map(lineageOf));
+    const first = this.#ground.mayExpire ? after + 1 : expected + 1;
+    const stored = await this.#ground.since(first, this.#step());
+    return fateOf({ nonce: this.#draft.nonce, expected: after }, stored.map(lineageOf));
   }
 
   /** Pauses before the next attempt; returns the error when there is none. */
@@ -209,6 +213,8 @@ class SettledWrite {
     const { signal } = this.#bounds;
     if (signal?.aborted) throw signal.reason;
     if (this.#isOpen && hasCode(failure, AMBIGUOUS)) this.#maybeStored = true;
+    // What one server can't store, the one that leads by now may have stored.
+    if (this.#isOpen && isJsflowError(failure, "jetstream_unavailable")) this.#isDoubtful = true;
     if (failure !== undefined && !this.#mayPass(failure)) return this.#end(failure);
     if (hasCode(failure, UNANSWERED)) {
       const gone = await this.#findGone();
@@ -291,4 +297,11 @@ function apiCodeOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code } = error as { code?: unknown };
   return typeof code === "number" ? code : apiCodeOf(error.cause);
+}
+
+/** The key's last revision as the refusal names it; 0 where it names none. */
+function revisionIn(refusal: unknown): number {
+  const { cause } = refusal as { readonly cause?: unknown };
+  const text = cause instanceof Error ? cause.message : "";
+  return Number(/: (\d{1,15})$/.exec(text)?.[1] ?? 0);
 }

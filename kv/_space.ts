@@ -1,7 +1,9 @@
 import type { CallOptions } from "../client/call_options.ts";
 import type { Clock } from "../client/clock.ts";
 import { callBounds } from "../client/call_options.ts";
+import type { ClientCore } from "../client/core.ts";
 import { checkOptions, checkString, describe, MAX_TIMER_MS } from "../client/validate.ts";
+import { escapedKeyNames, MAX_NAME_BYTES } from "./_key_names.ts";
 import type { Store } from "./store.ts";
 
 /** What each primitive of the coordination stores its state under. */
@@ -28,6 +30,8 @@ export interface Seen {
 export interface WaitLimits {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
+  /** What the caller was promised, when a part of it is over already; for errors. */
+  readonly promisedMs?: number | undefined;
 }
 
 /** The bounds of a wait for a state. */
@@ -52,8 +56,11 @@ export interface SpaceResource {
 export interface Space {
   /** Name of the bucket. */
   readonly bucket: string;
+  /** The client below, which other coordinations may share. */
+  readonly core: ClientCore;
   /**
-   * The states, as JSON. Objects lose the key `__proto__` there: use arrays of entries where a
+   * The states, as JSON, read at the leader: on replicas too, what a call finds is no older than the
+   * call. What a watch shows may be. Objects lose the key `__proto__` there: use arrays of entries where a
    * user's text would be a key.
    */
   readonly store: Store<unknown>;
@@ -68,12 +75,14 @@ export interface Space {
   readonly closing: AbortSignal;
   /** The key of a state: `<kind>.<name>`, injective. @throws {TypeError | RangeError} */
   keyOf(kind: StateKind, name: string): string;
+  /** Reads a state, within `timeoutMs`. */
+  read(key: string, signal?: AbortSignal): Promise<Seen>;
   /**
    * Waits until the key's state is as wanted, and returns it.
    *
-   * The watch begins before anything is read, so that no change is missed. The first state that
-   * `predicate` sees is the present one, a missing one as `{ value: undefined, revision: 0 }`. What
-   * `predicate` throws ends the wait.
+   * The watch begins before anything is read, so that no change is missed, and what is older than the
+   * call does not count. The first state that `predicate` sees is the present one, a missing one as
+   * `{ value: undefined, revision: 0 }`. What `predicate` throws ends the wait.
    *
    * @throws the signal's reason; {@link JsflowError} `timeout`; `connection_closed` when the space
    * closes; what ends the watch, such as `bucket_not_found`.
@@ -121,6 +130,47 @@ const MAX_NAME_LENGTH = 200;
 /** Checks the name of a lock, a group or the like; `what` is how errors call it. */
 export function checkName(what: string, name: unknown): string {
   return checkString(what, name, { maxLength: MAX_NAME_LENGTH });
+}
+
+/** What a name stands behind in its key. */
+export interface NamePlace {
+  /** How errors call the name. */
+  readonly what: string;
+  /** What stands before it, with a dot at its end. */
+  readonly prefix: string;
+  /** How it stands in the key. @default as it is */
+  readonly escape?: ((name: string) => string) | undefined;
+}
+
+/**
+ * Checks a name that stands in a key, and returns the key.
+ *
+ * @throws {TypeError | RangeError} before anything is asked.
+ */
+export function keyWithin(place: NamePlace, name: unknown): string {
+  const checked = checkName(place.what, name);
+  const key = place.prefix + (place.escape?.(checked) ?? checked);
+  if (isKey(key)) return key;
+  const room = MAX_NAME_BYTES - encodedLength(place.prefix);
+  throw new RangeError(
+    `${place.what} must take at most ${room} bytes once encoded, got ${checked.length} ` +
+      "characters that take more; letters, digits, _ - / and . take one byte each, others three " +
+      "for each byte of their UTF-8",
+  );
+}
+
+function isKey(key: string): boolean {
+  try {
+    escapedKeyNames.encode(key);
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
+function encodedLength(prefix: string): number {
+  return escapedKeyNames.encode(`${prefix}x`).length - 1;
 }
 
 /** Checks the options of a call that waits without a bound unless it is given one. */

@@ -1,8 +1,8 @@
-import { isJsflowError } from "../client/errors.ts";
+import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { retryDelayMs } from "../client/retry_policy.ts";
 import type { Bounds } from "./_bucket.ts";
 import type { LeaseKeeper } from "./_held_lease.ts";
-import { isPassing } from "./_passing_error.ts";
+import { isPassing, isStartingUp } from "./_passing_error.ts";
 import type { Seen, Space } from "./_space.ts";
 
 /** How a state relates to what a holder believes to hold. */
@@ -18,19 +18,38 @@ export interface StateRules<S> {
   beat(state: S): S;
   /** The state once it is given back. */
   free(state: S): S;
+  /**
+   * Whether giving back stores something of which it must be sure that it is stored. Else it counts
+   * as given back when an attempt whose outcome nobody knows may have done it.
+   * @default false
+   */
+  readonly mustBeStored?: boolean | undefined;
 }
 
 /** Milliseconds between attempts. */
 const PAUSES = { attempts: Infinity, initialMs: 20, maxMs: 500 } as const;
 
-/** What was read is from before the holder's time. */
-class StaleRead extends Error {}
+/** Failures in a row after which a bucket that seems to be gone is gone. */
+const CONFIRMATIONS = 5;
+
+/** What was read is from before the holder's time: it comes from a leader that is none any more. */
+class StaleRead extends JsflowError {
+  constructor(key: string) {
+    super(
+      "jetstream_unavailable",
+      `cannot tell who holds ${key}: the server shows it as it was before it was taken; try again, ` +
+        "and check the server's health",
+    );
+  }
+}
 
 /** Keeps a holder's part of a key's state, whoever else changes the rest. */
 export class StateKeeper<S> implements LeaseKeeper {
   readonly #space: Space;
   readonly #key: string;
   readonly #rules: StateRules<S>;
+  /** Whether an attempt to give it back was sent whose outcome nobody knows. */
+  #mayBeFree = false;
 
   constructor(space: Space, key: string, rules: StateRules<S>) {
     this.#space = space;
@@ -46,14 +65,21 @@ export class StateKeeper<S> implements LeaseKeeper {
 
   /** Goes on trying while the server is away. */
   async giveBack(bounds: Bounds): Promise<boolean> {
-    const free = (state: S) => this.#rules.free(state);
-    const standing = await this.#persist(
-      bounds,
-      (error) => isOutrun(error) || isPassing(error),
-      (left) => this.#change(free, left),
-    );
+    const isWorthIt = (error: unknown, failures: number) =>
+      isOutrun(error) || isPassing(error) || (isStartingUp(error) && failures < CONFIRMATIONS);
+    const standing = await this.#persist(bounds, isWorthIt, (left) => this.#free(left));
     // An earlier attempt, whose answer was lost, may have done it.
-    return standing !== "lost";
+    return standing !== "lost" || (this.#mayBeFree && this.#rules.mustBeStored !== true);
+  }
+
+  async #free(bounds: Bounds): Promise<Standing> {
+    try {
+      return await this.#change((state) => this.#rules.free(state), bounds);
+    } catch (error) {
+      this.#mayBeFree ||= bounds.signal?.aborted === true ||
+        isJsflowError(error, "outcome_unknown");
+      throw error;
+    }
   }
 
   /** `held` means that it was held, and is changed now. */
@@ -62,7 +88,7 @@ export class StateKeeper<S> implements LeaseKeeper {
     await this.#space.store.update(this.#key, (value, { keep, revision }) => {
       const state = this.#rules.read({ value, revision });
       standing = this.#rules.standing(state);
-      if (standing === "stale") throw new StaleRead("the state is from before the holder's time");
+      if (standing === "stale") throw new StaleRead(this.#key);
       return standing === "held" ? change(state) : keep;
     }, bounds);
     return standing;
@@ -71,7 +97,7 @@ export class StateKeeper<S> implements LeaseKeeper {
   /** Repeats an attempt for as long as there is time. */
   async #persist<T>(
     { signal, timeoutMs }: Bounds,
-    isWorthIt: (error: unknown) => boolean,
+    isWorthIt: (error: unknown, failures: number) => boolean,
     attempt: (left: Bounds) => Promise<T>,
   ): Promise<T> {
     const { clock, random } = this.#space;
@@ -83,7 +109,7 @@ export class StateKeeper<S> implements LeaseKeeper {
       } catch (error) {
         signal?.throwIfAborted();
         const pauseMs = retryDelayMs(PAUSES, failures, random) ?? 0;
-        if (!isWorthIt(error) || endsAt - clock.monotonic() <= pauseMs) throw error;
+        if (!isWorthIt(error, failures) || endsAt - clock.monotonic() <= pauseMs) throw error;
         await clock.sleep(pauseMs, signal);
       }
     }

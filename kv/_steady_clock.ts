@@ -1,5 +1,14 @@
 import type { Clock } from "../client/clock.ts";
 
+const shared = new WeakMap<object, SteadyClock>();
+
+/** The steady clock above a clock, the same for all who ask: it must not begin anew behind a step. */
+export function steadyClockOf(clock: Pick<Clock, "now" | "monotonic">): SteadyClock {
+  const known = shared.get(clock) ?? new SteadyClock(clock);
+  shared.set(clock, known);
+  return known;
+}
+
 /**
  * The wall clock, in whole milliseconds, without its steps back: after one it goes on as the
  * monotonic clock does, until the wall clock has caught up.

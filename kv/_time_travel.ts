@@ -29,7 +29,8 @@ export interface TimeTravelSettings {
  * Before a key's first revision there is no value, and a removal is no value. Of revisions of one
  * time the later one counts. Histories are cached: they answer about times before the last revision
  * in them, when nothing can change any more; about later times once the bucket has said that it is
- * the last one still. What this process writes is noticed at once, when `wrote` is called.
+ * the last one still. What this process writes is noticed at once, when `wrote` is called. What others
+ * purge can be seen for as long as a history is kept: the past that it answers about was so.
  */
 export interface TimeTravel<T> {
   at(key: string, time: Date, bounds: Bounds): Promise<T | undefined>;

@@ -127,7 +127,10 @@ test("conflicts are met again until the policy says that it is enough", async ()
       await assert.rejects(store.update("k", lose, { retry: { attempts: 1 } }), isConflict);
       assert.equal(await store.get("k"), 1);
       const patient = { retry: { attempts: Infinity, initialMs: 1 }, timeoutMs: 300 };
-      await assert.rejects(store.update("k", lose, patient), coded("timeout"));
+      // Where the time ends in the middle of a write, nobody knows what became of it.
+      const ended = (error: unknown) =>
+        isJsflowError(error, "timeout") || isJsflowError(error, "outcome_unknown");
+      await assert.rejects(store.update("k", lose, patient), ended);
     });
   });
 });

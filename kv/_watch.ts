@@ -4,7 +4,7 @@ import { untilAborted } from "../client/deadline.ts";
 import { JsflowError } from "../client/errors.ts";
 import { checkFunction } from "../client/validate.ts";
 import { jsflowLogger } from "../trace/log.ts";
-import type { Bucket } from "./_bucket.ts";
+import type { Bucket, RawEntry } from "./_bucket.ts";
 import { decodeEntry } from "./_decode_entry.ts";
 import { EntryFeed } from "./_watch_feed.ts";
 import { parseWatchOptions, type WatchSettings } from "./_watch_options.ts";
@@ -37,8 +37,12 @@ export function openWatchHandle<T>(
 ): WatchHandle {
   const settings = parseWatchOptions(bucket, options);
   checkFunction("watch: onChange", onChange);
-  return new RunningWatch({ bucket, codec, settings, onChange });
+  // What is called with more than it takes may notice.
+  return new RunningWatch({ bucket, codec, settings, onChange: (change) => onChange(change) });
 }
+
+/** As {@link ChangeHandler}, with the message behind the change. */
+export type EntryHandler<T> = (change: Change<T>, raw: RawEntry) => void | Promise<void>;
 
 /** What a watch is made of. */
 export interface RunningWatchOptions<T> {
@@ -46,7 +50,7 @@ export interface RunningWatchOptions<T> {
   readonly codec: Codec<T>;
   readonly settings: WatchSettings;
   /** Who is called for each change. @default nobody, it is read by iterating */
-  readonly onChange?: ChangeHandler<T> | undefined;
+  readonly onChange?: EntryHandler<T> | undefined;
   readonly timing?: WatchTiming | undefined;
 }
 
@@ -143,12 +147,12 @@ export class RunningWatch<T> implements Watch<T> {
     }
   }
 
-  async #pump(onChange: ChangeHandler<T>): Promise<void> {
+  async #pump(onChange: EntryHandler<T>): Promise<void> {
     try {
       while (true) {
         const entry = await this.#queue.take();
         if (entry === undefined) return;
-        await onChange(this.#decode(entry));
+        await onChange(this.#decode(entry), entry.raw);
         this.#queue.done(entry);
       }
     } catch (error) {

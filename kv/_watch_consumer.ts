@@ -84,6 +84,16 @@ export function consumerInfo(target: ConsumerTarget, bounds: CallBounds): Promis
   );
 }
 
+/** The last revision that a pattern matches, as the leader has it; 0 for none. */
+export function lastMatch(bucket: Bucket, pattern: string, bounds: CallBounds): Promise<number> {
+  const query = { last_by_subj: bucket.subjectPrefix + pattern };
+  return exchange(
+    { bucket },
+    bounds,
+    async ({ streams }) => (await streams.getMessage(bucket.stream, query))?.seq ?? 0,
+  );
+}
+
 /** Deletes a consumer, also while the breaker is open. */
 export async function deleteConsumer(
   { bucket: { core, name, stream }, consumer }: ConsumerTarget,
@@ -97,7 +107,7 @@ export async function deleteConsumer(
 }
 
 async function exchange<R>(
-  { bucket: { core, name } }: ConsumerTarget,
+  { bucket: { core, name } }: Pick<ConsumerTarget, "bucket">,
   bounds: CallBounds,
   work: (manager: JetStreamManager) => Promise<R>,
 ): Promise<R> {

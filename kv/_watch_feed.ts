@@ -11,6 +11,7 @@ import { onReconnect } from "./_reconnects.ts";
 import { Farewells } from "./_watch_farewell.ts";
 import { isFatal } from "./_watch_failures.ts";
 import { operationOf } from "./_stored_message.ts";
+import { lastMatch } from "./_watch_consumer.ts";
 import { FeedPosition, type FeedStart } from "./_watch_position.ts";
 import { type SessionEnd, WATCH_TIMING, WatchSession, type WatchTiming } from "./_watch_session.ts";
 
@@ -23,6 +24,11 @@ const FIRST_TIMEOUT_MS = 1_500;
  * of the server it may only not be loaded yet.
  */
 const CONFIRMATIONS = 4;
+/**
+ * Milliseconds for which a replicated bucket must seem to be gone, or to have lost what it held: so
+ * long a leader that was cut off from the others may go on to answer.
+ */
+export const ABSENCE_MS: number = 20_000;
 
 const logger: Logger = jsflowLogger("kv");
 
@@ -77,6 +83,7 @@ export class EntryFeed {
   #failures = 0;
   /** Looks in a row at which the bucket seemed to be gone. */
   #absences = 0;
+  #absentSince = 0;
   #wasServed = false;
   #wasCaughtUp = false;
   #isReplaced = false;
@@ -151,7 +158,7 @@ export class EntryFeed {
   /** One session; rejects when there is no use in another one. */
   async #attempt(): Promise<void> {
     try {
-      if (!this.#position.hasBegun) this.#position.begin(await this.#checkStream());
+      if (!this.#position.hasBegun) await this.#begin();
       await this.#serve(this.#session = this.#createSession());
     } catch (error) {
       if (this.#closed.signal.aborted) return;
@@ -161,6 +168,28 @@ export class EntryFeed {
       const cause = this.#explain(error);
       if (isFatal(cause, this.#wasServed)) throw cause;
       logger.debug("a watch of bucket {bucket} is held up: {error}", { bucket: name, error });
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const target = await this.#lastMatch();
+    this.#position.begin(await this.#checkStream(), target);
+  }
+
+  /** The last revision that is meant, where the consumer may be on a server that is behind. */
+  async #lastMatch(): Promise<number> {
+    const { bucket, from, pattern } = this.#options;
+    if (bucket.facts.replicas === 1 || from === "new") return 0;
+    try {
+      return await lastMatch(bucket, pattern, this.#bounds);
+    } catch (error) {
+      if (!isJsflowError(error, "permission_denied")) throw error;
+      logger.warn(
+        "a watch of bucket {bucket} may not ask the leader, and takes the state for complete when " +
+          "the server of its consumer does: {error}",
+        { bucket: bucket.name, error },
+      );
+      return 0;
     }
   }
 
@@ -200,29 +229,50 @@ export class EntryFeed {
         this.#failures = 0;
       },
       isCaughtUp: () => this.#position.isCaughtUp,
-      onIdle: () => {
-        this.#position.catchUp();
-        this.#tellCaughtUp();
-      },
+      onIdle: () => this.#settle(),
     });
+  }
+
+  /** Nothing waits where the consumer is. What was still missing there may have been removed. */
+  async #settle(): Promise<void> {
+    this.#position.catchUp();
+    if (!this.#position.isCaughtUp) {
+      try {
+        this.#position.lowerTarget(await this.#lastMatch());
+      } catch {
+        return; // the next look tries again
+      }
+      this.#position.catchUp();
+    }
+    this.#tellCaughtUp();
   }
 
   /** Returns the last revision of the stream, once it is known to be the one that is meant. */
   async #checkStream(): Promise<number> {
     const { core, facts, stream } = this.#options.bucket;
     const { created, lastSequence } = await streamInfo(core, stream, this.#bounds);
-    if (created.getTime() !== facts.createdMs) {
-      throw this.#gone("it was deleted and made again; open it again");
-    }
+    const isOther = created.getTime() !== facts.createdMs;
     const { end } = this.#position;
-    if (lastSequence >= end) this.#absences = 0;
-    else if (++this.#absences >= CONFIRMATIONS) {
-      throw this.#gone(
-        `it ends at revision ${lastSequence}, but was at ${end} before: it lost what it held, or ` +
-          "was replaced by an older copy; read it anew",
-      );
-    } else throw new JsflowError("jetstream_unavailable", "the bucket is not up to date");
-    return lastSequence;
+    if (!isOther && lastSequence >= end) {
+      this.#absences = 0;
+      return lastSequence;
+    }
+    const why = isOther
+      ? "it was deleted and made again; open it again"
+      : `it ends at revision ${lastSequence}, but was at ${end} before: it lost what it held, or ` +
+        "was replaced by an older copy; read it anew";
+    // Only what is newer can't be told by a leader that has missed something.
+    if (created.getTime() > facts.createdMs || this.#isBelievable()) throw this.#gone(why);
+    throw new JsflowError("jetstream_unavailable", "the bucket is not up to date");
+  }
+
+  /** Takes down that the bucket seems to be gone; returns whether that has lasted. */
+  #isBelievable(): boolean {
+    const { bucket: { facts }, timing } = this.#options;
+    const now = performance.now();
+    if (this.#absences++ === 0) this.#absentSince = now;
+    if (this.#absences < CONFIRMATIONS) return false;
+    return facts.replicas === 1 || now - this.#absentSince >= (timing?.absenceMs ?? ABSENCE_MS);
   }
 
   #gone(why: string, cause?: unknown): JsflowError {
@@ -231,7 +281,7 @@ export class EntryFeed {
   }
 
   #explain(error: unknown): unknown {
-    if (isJsflowError(error, "stream_not_found") && ++this.#absences >= CONFIRMATIONS) {
+    if (isJsflowError(error, "stream_not_found") && this.#isBelievable()) {
       return this.#gone("it does not exist; it was deleted, or check its name", error);
     }
     return translateError(error, `watch bucket ${this.#options.bucket.name}`);

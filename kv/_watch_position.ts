@@ -15,6 +15,8 @@ export class FeedPosition {
   #isCaughtUp = false;
   /** The bucket's last revision when the feed began. */
   #boundary: number | undefined;
+  /** What has to be seen before the state is complete; 0 for nothing. */
+  #target = 0;
   #lastSeen: number | undefined;
   /** When that was stored; empty when only its number is known. */
   #lastStoredAt = "";
@@ -47,9 +49,13 @@ export class FeedPosition {
     return this.#boundary !== undefined;
   }
 
-  /** The feed begins now, when the bucket ends at this revision. */
-  begin(end: number): void {
+  /**
+   * The feed begins now, when the bucket ends at this revision. `target` is the last one that is
+   * meant, where the consumer may live on a server that does not have it yet.
+   */
+  begin(end: number, target: number = 0): void {
     this.#boundary = end;
+    this.#target = target;
     if (this.#from === "new") this.#lastSeen = end;
   }
 
@@ -74,9 +80,14 @@ export class FeedPosition {
     if (pending === 0 || this.#from === "new") this.catchUp();
   }
 
-  /** Nothing waits at the server. */
+  /** Nothing waits at the server, which may be behind. */
   catchUp(): void {
-    this.#isCaughtUp = true;
+    if ((this.#lastSeen ?? 0) >= this.#target || this.#from === "new") this.#isCaughtUp = true;
+  }
+
+  /** By now this is the last revision that is meant: one behind it was removed. */
+  lowerTarget(target: number): void {
+    this.#target = Math.min(this.#target, target);
   }
 
   /** Judges a delivery of a consumer that began at {@link start}, and moves on. */
@@ -96,7 +107,8 @@ export class FeedPosition {
       this.#lastStoredAt = storedAt;
     }
     // Under constant writes there may always be more to come: then the boundary decides.
-    if (pending === 0 || streamSeq >= boundary) this.#isCaughtUp = true;
+    if (streamSeq >= boundary) this.#isCaughtUp = true;
+    else if (pending === 0) this.catchUp();
     return verdict;
   }
 }

@@ -94,3 +94,29 @@ test("when there was nothing, all that comes later is reported, however often it
   position.opened(0);
   assert.deepEqual(position.start, { atRevision: 1 });
 });
+
+test("a server that is behind has not delivered the state before the last of it", () => {
+  const facts = { history: 1, replicas: 3 };
+  const behind = (from: FeedStart) => {
+    const position = new FeedPosition(from, facts);
+    position.begin(10, 8);
+    position.opened(0);
+    return position;
+  };
+  const position = behind("last");
+  position.catchUp();
+  assert.equal(position.isCaughtUp, false);
+  assert.equal(position.receive(delivery(4, 0)), "initial");
+  assert.equal(position.isCaughtUp, false);
+  assert.equal(position.receive(delivery(8, 0)), "initial");
+  assert.equal(position.isCaughtUp, true);
+  const removed = behind("all");
+  removed.lowerTarget(9);
+  removed.catchUp();
+  assert.equal(removed.isCaughtUp, false, "what is newer comes by itself");
+  removed.lowerTarget(0);
+  removed.catchUp();
+  assert.equal(removed.isCaughtUp, true);
+  assert.equal(behind("new").isCaughtUp, true);
+  assert.equal(behind({ afterRevision: 8 }).isCaughtUp, true);
+});

@@ -20,6 +20,8 @@ export interface WatchTiming {
    * is read or something seems to be wrong.
    */
   readonly auditMs: number;
+  /** Milliseconds for which a replicated bucket must seem to be gone. @default ABSENCE_MS */
+  readonly absenceMs?: number | undefined;
 }
 
 /** How users' watches do it. */
@@ -51,8 +53,8 @@ export interface WatchSessionOptions {
   readonly onServed: () => void;
   /** Whether what there was at the beginning has been delivered. */
   readonly isCaughtUp: () => boolean;
-  /** Nothing waits at the server any more. */
-  readonly onIdle: () => void;
+  /** Nothing waits at the server any more. Must not reject. */
+  readonly onIdle: () => void | Promise<void>;
 }
 
 /**
@@ -194,7 +196,7 @@ export class WatchSession {
     const lost = info.delivered.consumer_seq - received;
     if (lost === 0 && info.num_pending === 0) {
       this.#suspicions = 0;
-      return this.#options.onIdle();
+      return await this.#options.onIdle();
     }
     this.#suspicions++;
     // What was sent before the answer may come behind it: it has until the next look.

@@ -33,7 +33,8 @@ export interface Barrier {
    *
    * A member counts once: when it arrives again before the barrier opens, after a crash or from
    * elsewhere, it takes its own place, and both calls go on when it opens. A call that is cancelled
-   * withdraws its arrival, as far as the server can be reached. A process that dies stays counted.
+   * withdraws its arrival, as far as the server can be reached; its member stays as long as another
+   * of its last 16 calls waits. A process that dies stays counted.
    *
    * @param member who arrives, a text of up to 200 characters.
    * @returns the generation that is over: 0 for the first time that the barrier opened, then 1, …
@@ -100,6 +101,8 @@ class Passage {
   #tried = 0;
   /** The generation of the last attempt that may have been stored. */
   #inDoubt: number | undefined;
+  /** The last revision that an attempt was to replace; below all when none was made. */
+  #replaced = -1;
 
   constructor(
     space: Space,
@@ -142,6 +145,7 @@ class Passage {
         generation = joined ?? state.generation;
         if (joined !== undefined) return keep;
         this.#tried = generation;
+        this.#replaced = Math.max(this.#replaced, revision);
         return arriveAt(this.#agreed(state), { member: this.#member, call: this.#call });
       },
       onDoubt: () => {
@@ -192,8 +196,10 @@ class Passage {
   async #withdraw(): Promise<void> {
     const fn: Updater<unknown> = (value, { keep, revision }) => {
       const state = readBarrier(this.#key, { value, revision });
-      if (state === undefined) return keep;
-      return withdraw(state, this.#call) ?? keep;
+      const withdrawn = state && withdraw(state, this.#call);
+      if (withdrawn !== undefined) return withdrawn;
+      // The arrival may be on its way still: it fails once the revision that it expects is replaced.
+      return revision > this.#replaced ? keep : state ?? this.#fresh(revision);
     };
     const bounds = { signal: undefined, timeoutMs: this.#space.timeoutMs };
     await changeState(this.#space, { key: this.#key, fn }, bounds);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { waitUntil } from "../testing/wait_until.ts";
-import type { BarrierState } from "./_barrier_state.ts";
+import type { Bounds, Bucket, RawWrite } from "./_bucket.ts";
+import { arriveAt, type BarrierState, withdraw } from "./_barrier_state.ts";
 import { openSpace } from "./_open_space.ts";
 import { type Space, spaceOf } from "./_space.ts";
 import { barrier } from "./barrier.ts";
@@ -10,6 +11,46 @@ import { loseOutcome, withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 const LONG = { timeoutMs: 60_000 };
+
+/** One write that reaches the server when the test says so. */
+class LateWrite {
+  readonly #sent = Promise.withResolvers<void>();
+  #store: (() => Promise<number>) | undefined;
+
+  /** Resolves when the write is on its way. */
+  get sent(): Promise<void> {
+    return this.#sent.promise;
+  }
+
+  /** For the parts of a space. */
+  readonly around = (bucket: Bucket): Bucket => ({
+    name: bucket.name,
+    stream: bucket.stream,
+    subjectPrefix: bucket.subjectPrefix,
+    core: bucket.core,
+    keys: bucket.keys,
+    facts: bucket.facts,
+    last: (name, bounds) => bucket.last(name, bounds),
+    lastAtLeader: (name, bounds) => bucket.lastAtLeader(name, bounds),
+    lastOfMany: (names, bounds) => bucket.lastOfMany(names, bounds),
+    history: (name, bounds) => bucket.history(name, bounds),
+    write: (write, bounds) =>
+      this.#store === undefined ? this.#send(bucket, write, bounds) : bucket.write(write, bounds),
+  });
+
+  /** Lets it reach the server, which may refuse it. */
+  async store(): Promise<void> {
+    await this.#store?.().catch(() => {});
+  }
+
+  #send(bucket: Bucket, write: RawWrite, { signal }: Bounds): Promise<number> {
+    this.#store = () => bucket.write(write, { signal: undefined, timeoutMs: 5_000 });
+    this.#sent.resolve();
+    return new Promise((_, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+  }
+}
 
 /** Who waits at barrier x. */
 async function waiting(space: Space): Promise<string[]> {
@@ -77,6 +118,55 @@ test("who is cancelled or too late is not waited for", async () => {
     assert.deepEqual(await Promise.all(both), [0, 0]);
     await ground.untilWatches(0);
   });
+});
+
+test("a member stays as long as one of its calls waits", async () => {
+  await withCoordination(async (ground) => {
+    const { coordination, space } = ground;
+    const gate = barrier(coordination, "x", { parties: 2 });
+    const other = barrier(await ground.another(), "x", { parties: 2 });
+    const first = gate.arrive("a", LONG);
+    await untilWaiting(space, "a");
+    const stop = new AbortController();
+    const again = other.arrive("a", { signal: stop.signal });
+    await ground.untilWatches(2);
+    stop.abort(new Error("enough"));
+    await assert.rejects(again, /enough/);
+    const calls = async () => (await space.store.get("barrier.x") as BarrierState).arrived[0];
+    await waitUntil(async () => (await calls())?.length !== 3, { what: "the call is withdrawn" });
+    assert.deepEqual(await waiting(space), ["a"]);
+    assert.deepEqual(await Promise.all([first, gate.arrive("b", LONG)]), [0, 0]);
+  });
+});
+
+test("the calls of a member that are known have a bound", () => {
+  let state: BarrierState = { parties: 2, generation: 0, arrived: [], passed: [] };
+  for (let call = 0; call < 40; call++) state = arriveAt(state, { member: "a", call: `${call}` });
+  assert.equal(state.arrived[0]?.length, 17);
+  assert.equal(withdraw(state, "0"), undefined);
+  for (let call = 24; call < 40; call++) state = withdraw(state, `${call}`)!;
+  assert.deepEqual(state.arrived, []);
+});
+
+test("an arrival that is stored only after its withdrawal counts nobody", async () => {
+  for (const isNew of [true, false]) {
+    await withCoordination(async (ground) => {
+      const late = new LateWrite();
+      const other = await openSpace(ground.client, undefined, { around: late.around });
+      const gate = barrier(ground.coordination, "x", { parties: 2 });
+      if (!isNew) await Promise.all([gate.arrive("a", LONG), gate.arrive("b", LONG)]);
+      const stop = new AbortController();
+      const arriving = barrier(other, "x", { parties: 2 }).arrive("c", { signal: stop.signal });
+      await late.sent;
+      stop.abort(new Error("enough"));
+      await assert.rejects(arriving, /enough/);
+      await other.close(); // waits for the withdrawal
+      await late.store();
+      assert.deepEqual(await waiting(ground.space), []);
+      const both = await Promise.all([gate.arrive("a", LONG), gate.arrive("b", LONG)]);
+      assert.deepEqual(both, isNew ? [0, 0] : [1, 1]);
+    });
+  }
 });
 
 test("closing the coordination withdraws who waits", async () => {

@@ -24,7 +24,11 @@ export interface BlobsOptions {
    * @default 131072
    */
   readonly chunkBytes?: number | undefined;
-  /** Milliseconds that each exchange with the server may take, retries included. @default 5000 */
+  /**
+   * Milliseconds that opening may take as a whole, and later each exchange with the server, retries
+   * included.
+   * @default 5000
+   */
   readonly timeoutMs?: number | undefined;
   /** Milliseconds after which blobs expire, at least 100. @default Infinity */
   readonly ttlMs?: number | undefined;
@@ -38,6 +42,11 @@ export interface BlobsOptions {
   readonly compression?: boolean | undefined;
   /** A text for people. @default "" */
   readonly description?: string | undefined;
+  /**
+   * Whether the bucket may be replicated on a server older than 2.11, on which two puts can both
+   * believe that theirs is the one that stays. @default false
+   */
+  readonly allowUnsafeCas?: boolean | undefined;
   /** What happens when the bucket exists with another configuration. @default "fail" */
   readonly onDrift?: OnDrift | undefined;
   /** Gives up opening with the signal's reason when it aborts. */

@@ -50,7 +50,8 @@ export interface Blobs extends AsyncDisposable {
    * Stores a content under a name, in place of what was there.
    *
    * A stream is read as fast as the server takes its chunks, two of which are in memory at most.
-   * When it fails, what was stored of the new content is removed.
+   * When it fails, what was stored of the new content is removed; when the signal aborts that goes on
+   * behind the call.
    *
    * @throws {TypeError | RangeError} for a name, content or option that makes no sense.
    * @throws {JsflowError} `payload_too_large` above `maxBlobBytes`; `outcome_unknown` when nobody can
@@ -73,7 +74,10 @@ export interface Blobs extends AsyncDisposable {
   getOrThrow(name: string, options?: BlobCallOptions): Promise<StoredBlob>;
   /** What is known about a blob; undefined when there is none. */
   info(name: string, options?: BlobCallOptions): Promise<BlobInfo | undefined>;
-  /** The blobs that there are, in no particular order. */
+  /**
+   * The blobs that there are, in no particular order. One whose description can't be read is left
+   * out, with a warning in the log; `info` of its name says more.
+   */
   list(options?: ListBlobsOptions): AsyncIterable<BlobInfo>;
   /** Deletes a blob; `false` when there was none. */
   delete(name: string, options?: BlobCallOptions): Promise<boolean>;
@@ -81,6 +85,9 @@ export interface Blobs extends AsyncDisposable {
   watch(options?: BlobWatchOptions): BlobWatch;
   /** Deletes the bucket and all that is in it, and ends the watches. */
   destroy(options?: StoreCallOptions): Promise<void>;
-  /** Ends the watches; client, bucket and what is being read or put go on. Idempotent. */
+  /**
+   * Ends the watches, and waits for the cleaning up behind calls that were aborted; client, bucket
+   * and what is being read or put go on. Idempotent.
+   */
   close(): Promise<void>;
 }

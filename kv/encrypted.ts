@@ -7,7 +7,7 @@ import {
   randomBytes,
 } from "node:crypto";
 import type { Codec } from "../client/codec.ts";
-import { JsflowError } from "../client/errors.ts";
+import { isJsflowError, JsflowError } from "../client/errors.ts";
 import {
   checkCodec,
   checkObject,
@@ -52,7 +52,8 @@ const ID = /^[A-Za-z0-9_.-]+$/;
  * It must be the outermost wrapper, since it asks the store for bucket and key; compress before
  * encrypting: `encrypted(compressed(json()), keys)`. Anywhere but in a store it throws `TypeError`.
  * Decoding throws `JsflowError` with code `decode_failed` when the key is unknown, or when bytes,
- * bucket or key are not those that were written.
+ * bucket or key are not those that were written. What the wrapped codec throws keeps its code, but
+ * neither its text nor its cause, since both may show the value.
  *
  * @throws {TypeError | RangeError} for a codec or keys that make no sense.
  *
@@ -82,8 +83,12 @@ export function encrypted<T>(codec: Codec<T>, keys: EncryptionKeys): KeyedCodec<
       const bound = bindCodec(inner, address);
       return {
         contentType,
-        encode: (value) => seal(ring, bound.encode(value), address),
-        decode: (bytes) => bound.decode(open(ring, bytes, address)),
+        encode: (value) =>
+          seal(ring, hushed("encode", () => plainOf(bound.encode(value))), address),
+        decode: (bytes) => {
+          const plain = open(ring, bytes, address);
+          return hushed("decode", () => bound.decode(plain));
+        },
       };
     },
   };
@@ -101,6 +106,27 @@ function refuseUnbound(): never {
   );
 }
 
+/** What the codec within says may show the value, and so may its cause: neither is passed on. */
+function hushed<R>(verb: "encode" | "decode", work: () => R): R {
+  try {
+    return work();
+  } catch (error) {
+    const kind = error instanceof TypeError
+      ? " with a TypeError, as for an asynchronous schema"
+      : "";
+    const text = `cannot ${verb} a value that is stored encrypted: the codec within refuses it` +
+      `${kind}, and says why in words that may show the value; try it alone to read them`;
+    if (error instanceof TypeError) throw new TypeError(text);
+    throw new JsflowError(isJsflowError(error) ? error.code : `${verb}_failed`, text);
+  }
+}
+
+/** A text would be encrypted, too, and come back as bytes. */
+function plainOf(bytes: Uint8Array): Uint8Array {
+  if (bytes instanceof Uint8Array) return bytes;
+  throw new JsflowError("encode_failed", "the codec returned something else than a Uint8Array");
+}
+
 function seal(ring: KeyRing, plain: Uint8Array, address: ValueAddress): Uint8Array {
   const { current, keys } = ring;
   const header = headerOf(current);
@@ -108,8 +134,7 @@ function seal(ring: KeyRing, plain: Uint8Array, address: ValueAddress): Uint8Arr
   const cipher = createCipheriv(ALGORITHM, keys.get(current)!, iv, { authTagLength: TAG_BYTES });
   cipher.setAAD(associated(header, address));
   const body = [cipher.update(plain), cipher.final()];
-  const whole = Buffer.concat([header, iv, ...body, cipher.getAuthTag()]);
-  return new Uint8Array(whole.buffer, whole.byteOffset, whole.length);
+  return joined([header, iv, ...body, cipher.getAuthTag()]);
 }
 
 function open(ring: KeyRing, bytes: Uint8Array, address: ValueAddress): Uint8Array {
@@ -127,12 +152,22 @@ function open(ring: KeyRing, bytes: Uint8Array, address: ValueAddress): Uint8Arr
   decipher.setAAD(associated(header, address));
   decipher.setAuthTag(bytes.subarray(tagAt));
   try {
-    const plain = Buffer.concat([decipher.update(bytes.subarray(bodyAt, tagAt)), decipher.final()]);
-    return new Uint8Array(plain.buffer, plain.byteOffset, plain.length);
+    return joined([decipher.update(bytes.subarray(bodyAt, tagAt)), decipher.final()]);
   } catch (error) {
     const why = "it was changed, or belongs to another key or bucket";
     throw failure(`${why}; restore it from a copy, and find out who wrote it`, error);
   }
+}
+
+/** In memory of its own: buffers share theirs with others, and a codec may hand it out. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** Version, length of the id, id: what says how to read the rest. */

@@ -4,8 +4,9 @@ import { inspect } from "node:util";
 import { Kvm } from "@nats-io/kv";
 import fc from "fast-check";
 import { bytes } from "../client/bytes.ts";
+import type { Codec } from "../client/codec.ts";
 import { compressed } from "../client/compressed.ts";
-import { isJsflowError } from "../client/errors.ts";
+import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { json } from "../client/json.ts";
 import { text } from "../client/text.ts";
 import { withConnected } from "../client/testdata/server_ground.ts";
@@ -90,6 +91,75 @@ test("keys are copied, and show nowhere", () => {
   keys.a = keyOf(8);
   assert.equal(codec.bind(HERE).decode(sealed), "v");
   assert.ok(!inspect(codec.bind(HERE), { depth: 9, showHidden: true }).includes("7, 7"));
+});
+
+test("what the codec within throws does not show the value", async () => {
+  const secret = "DE89370400440532013000";
+  const broken: Codec<string> = {
+    contentType: "text/plain",
+    encode: (value) => new TextEncoder().encode(value),
+    decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
+  };
+  const url: Codec<string> = { ...broken, decode: (bytes) => `${new URL(`${bytes}`)}` };
+  const schema: Codec<string> = {
+    ...broken,
+    decode: () => {
+      throw new JsflowError("invalid_payload", `it is ${secret}`, { cause: [secret] });
+    },
+  };
+  const cases: [Codec<string>, string][] = [
+    [broken, "decode_failed"],
+    [url, "TypeError"],
+    [schema, "invalid_payload"],
+  ];
+  await withConnected({}, async ({ client }) => {
+    for (const [index, [codec, kind]] of cases.entries()) {
+      const bucket = `b${index}`;
+      const store = await openStore(client, { bucket, codec: encrypted(codec, KEYS) });
+      await store.put("k", secret);
+      const failures = [await errorOf(() => store.get("k"))];
+      for (const watch of [store.watch(), store.watch({ from: "history" })]) {
+        failures.push(await errorOf(() => watch[Symbol.asyncIterator]().next()));
+      }
+      for (const error of failures) {
+        assert.ok(!inspect(error, { depth: 9 }).includes(secret), inspect(error));
+      }
+      const [first] = failures;
+      assert.equal(isJsflowError(first) ? first.code : (first as Error).name, kind);
+    }
+  });
+});
+
+async function errorOf(work: () => Promise<unknown>): Promise<unknown> {
+  try {
+    await work();
+  } catch (error) {
+    return error;
+  }
+  return assert.fail("it does not fail");
+}
+
+test("a value that can't be encoded does not show, nor is a text taken for bytes", () => {
+  const secret = "DE89370400440532013000";
+  const refuses = encrypted(bytes(), KEYS).bind(HERE);
+  const texts = encrypted({ ...text(), encode: (value: string) => value as never }, KEYS).bind(
+    HERE,
+  );
+  for (const encode of [() => refuses.encode(secret as never), () => texts.encode(secret)]) {
+    assert.throws(encode, (error) => {
+      assert.ok(isJsflowError(error, "encode_failed"));
+      return !inspect(error).includes(secret);
+    });
+  }
+});
+
+test("what comes out has memory of its own", () => {
+  const bound = encrypted(bytes(), KEYS).bind(HERE);
+  const sealed = bound.encode(new Uint8Array([1, 2, 3]));
+  const plain = bound.decode(sealed);
+  assert.deepEqual(plain, new Uint8Array([1, 2, 3]));
+  assert.equal(plain.buffer.byteLength, 3);
+  assert.equal(sealed.buffer.byteLength, sealed.length);
 });
 
 test("only a store can use it, as the outermost wrapper", () => {

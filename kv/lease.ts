@@ -26,9 +26,12 @@ export interface Lease extends AsyncDisposable {
   /** Whether it is held for sure, by a look at the clock; false once it is released. */
   readonly isHeld: boolean;
   /**
-   * Gives it back. Once that is done, further calls do nothing.
+   * Gives it back, within the coordination's `timeoutMs` unless it is given another. Once that is
+   * done, further calls do nothing; calls at the same time each keep their own bounds.
    *
-   * When it can't be confirmed in time, others get it after the lease; it may be called again.
+   * When it can't be confirmed in time, others get it after the lease; it may be called again. When
+   * it is somebody else's by then, and a call before may have given it back, it counts as given
+   * back: its holder was through with it while it was held for sure.
    *
    * @throws {JsflowError} `lease_lost` when it was lost before: what was done under it may have
    * met somebody else's work. `timeout` and others when the server can't be asked.

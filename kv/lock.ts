@@ -13,7 +13,11 @@ export interface LockOptions {
    * @default 15000
    */
   readonly leaseMs?: number | undefined;
-  /** Milliseconds to wait for the lock. @default until the signal aborts */
+  /**
+   * Milliseconds to wait for the lock; for {@link tryLock}, which does not wait for it, those of the
+   * whole call.
+   * @default until the signal aborts; for tryLock the coordination's timeoutMs, 5000
+   */
   readonly timeoutMs?: number | undefined;
   /** Gives up with the signal's reason when it aborts; has no say once the lock is held. */
   readonly signal?: AbortSignal | undefined;
@@ -21,7 +25,10 @@ export interface LockOptions {
 
 /** How {@link withLock} acquires its lock. */
 export interface WithLockOptions extends LockOptions {
-  /** The lock's name: any text of up to 200 characters. */
+  /**
+   * The lock's name: any text of up to 200 characters, and of about a kilobyte, where letters,
+   * digits and `_ - / .` take one byte each, others three for each byte of their UTF-8.
+   */
   readonly name: string;
 }
 
@@ -85,7 +92,8 @@ export async function lock(
  * Takes a lock if that is possible at once.
  *
  * Calls one after the other replace a dead holder too: what counts is for how long this
- * coordination has known it without a sign of life. `timeoutMs` bounds the call itself.
+ * coordination has known it without a sign of life. `timeoutMs` bounds the call itself, and is the
+ * coordination's unless it is given.
  *
  * @returns undefined when somebody else holds it.
  * @throws as {@link lock} does, and `not_connected` or another code when the server can't be asked.

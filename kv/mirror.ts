@@ -24,9 +24,15 @@ export interface MirrorOptions extends KeySelection {
  *
  * Reading costs nothing and never waits; what is read may be a moment old. The values are shared by
  * all who read: don't change them. It follows the bucket through reconnects and restarts as a
- * {@link Watch} does, and ends as one does: then it stays readable, and changes no more. Values that
- * expire leave it, also in buckets without markers of that, then a moment later and without a call
- * of `onChange`.
+ * {@link Watch} does, and ends as one does: then it stays readable, and changes no more.
+ *
+ * Values that expire leave it. In buckets without markers of that, such as those of other software,
+ * it finds out by itself, without a call of `onChange`: when the bucket's age or the value's own
+ * lifetime (`Nats-TTL`) has passed since the server stored the value. What time it is the server
+ * said when the mirror was opened, and the monotonic clock of this machine counts from there; servers
+ * older than 2.10 don't say, then it is the clock of this machine. So a value leaves up to a second
+ * before the server removes it, or later by as much as the server's clock was set forward meanwhile.
+ * Where such a bucket keeps several revisions, the one before an expired one does not come back.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { headers, nanos } from "@nats-io/nats-core";
 import { isJsflowError } from "../client/errors.ts";
 import { json } from "../client/json.ts";
 import { untilLost, withProxy } from "../client/testdata/server_ground.ts";
@@ -8,7 +9,8 @@ import { EntryDecodeError } from "./entry_decode_error.ts";
 import type { Mirror, MirrorOptions } from "./mirror.ts";
 import { openStore } from "./open_store.ts";
 import type { Store } from "./store.ts";
-import { brief, type WatchGround, withWatchGround } from "./testdata/watch_ground.ts";
+import { isAtLeast } from "./testdata/store_ground.ts";
+import { brief, PREFIX, type WatchGround, withWatchGround } from "./testdata/watch_ground.ts";
 
 async function withMirror(
   options: MirrorOptions,
@@ -223,6 +225,39 @@ test("values that expire without a word leave the mirror", async () => {
     });
   });
 });
+
+test("values of other software that have a lifetime of their own leave the mirror", async (t) => {
+  await withWatchGround({ allow_msg_ttl: true, max_age: nanos(3_600_000) }, async (ground) => {
+    if (!isAtLeast(ground.server, 2, 11)) return t.skip("the server knows no lifetimes");
+    await ground.put("a", "1");
+    await putFor(ground, "early", "3s");
+    await ground.withStore(async (store) => {
+      const seen: string[] = [];
+      const mirror = await store.mirror({ onChange: ({ key }) => void seen.push(key) });
+      await putFor(ground, "longer", "3s");
+      await putFor(ground, "short", "2");
+      await putFor(ground, "overwritten", "2");
+      const last = await ground.put("overwritten", "2");
+      await mirror.waitFor(await putFor(ground, "never", "never"));
+      for (const key of ["longer", "short", "overwritten"]) assert.ok(seen.includes(key), key);
+      for (const key of ["short", "longer", "early"]) {
+        await waitUntil(() => !mirror.has(key), { what: `${key} is gone` });
+      }
+      assert.deepEqual([...mirror.keys()], ["a", "overwritten", "never"]);
+      assert.equal(mirror.revisionOf("overwritten"), last);
+      await mirror.close();
+    });
+  });
+});
+
+/** Writes text with a lifetime, as the server reads it. */
+async function putFor({ observer }: WatchGround, key: string, lifetime: string): Promise<number> {
+  const own = headers();
+  own.set("Nats-TTL", lifetime);
+  const options = { headers: own, timeout: 5_000 };
+  const answer = await observer.connection.request(PREFIX + key, "1", options);
+  return answer.json<{ seq: number }>().seq;
+}
 
 test("misuse is refused before anything is asked", async () => {
   await withMirror({}, async ({ store, mirror }) => {

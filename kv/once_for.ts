@@ -8,12 +8,17 @@ import { OnceContender, SettledBefore } from "./_once_contender.ts";
 import { failureOf, type OnceOutcome, readOnce } from "./_once_state.ts";
 import { isPassing } from "./_passing_error.ts";
 import { checkLimits, type Space, spaceOf, type WaitLimits } from "./_space.ts";
+import { timeLeft } from "./_time_left.ts";
 import type { Coordination } from "./coordination.ts";
 import type { Lease } from "./lease.ts";
 
 /** What is run once, and how long others wait for it. */
 export interface OnceOptions {
-  /** What names it: any text of up to 200 characters, such as a request's idempotency key. */
+  /**
+   * What names it, such as a request's idempotency key: any text of up to 200 characters, and of
+   * about a kilobyte, where letters, digits and `_ - / .` take one byte each, others three for each
+   * byte of their UTF-8.
+   */
   readonly name: string;
   /**
    * Milliseconds without a sign of life after which another caller runs it instead, at least 100.
@@ -25,7 +30,7 @@ export interface OnceOptions {
    * @default false
    */
   readonly storeFailures?: boolean | undefined;
-  /** Milliseconds to wait for one's turn or the outcome. @default until the signal aborts */
+  /** Milliseconds to wait for one's turn or the outcome, in all. @default until the signal aborts */
   readonly timeoutMs?: number | undefined;
   /** Gives up with the signal's reason when it aborts; has no say once the function runs. */
   readonly signal?: AbortSignal | undefined;
@@ -82,12 +87,13 @@ export async function onceFor<T>(
   const space = spaceOf(coordination);
   checkFunction("onceFor: fn", fn);
   const call = checkOnce(space, options);
+  const left = limitsLeft(space, call.limits);
   const outcome = await stored(space, call);
   if (outcome !== undefined) return open<T>(call, outcome);
   const contender = new OnceContender(space, call.key, call);
   let lease: Lease;
   try {
-    lease = await acquire(space, contender, call.limits);
+    lease = await acquire(space, contender, left());
   } catch (error) {
     if (error instanceof SettledBefore) return open<T>(call, error.outcome);
     throw error;
@@ -147,6 +153,13 @@ function checkOnce(space: Space, options: OnceOptions): OnceCall {
     storeFailures: checkBoolean("onceFor: storeFailures", storeFailures),
     limits,
   };
+}
+
+/** Returns what is left of the limits, each time that it is called: reading and waiting share them. */
+function limitsLeft({ clock }: Space, { signal, timeoutMs }: WaitLimits): () => WaitLimits {
+  if (timeoutMs === undefined) return () => ({ signal });
+  const left = timeLeft({ signal, timeoutMs }, clock);
+  return () => ({ ...left(), promisedMs: timeoutMs });
 }
 
 /** The outcome, if it can be read at once; waiting is up to those who contend. */

@@ -5,7 +5,12 @@ import type { OnceState } from "./_once_state.ts";
 import { openSpace } from "./_open_space.ts";
 import { type Space, spaceOf } from "./_space.ts";
 import { forgetOnce, onceFor } from "./once_for.ts";
-import { coordinationGround, hasCode, skippingClock } from "./testdata/coordination_ground.ts";
+import {
+  coordinationGround,
+  hasCode,
+  patchStore,
+  skippingClock,
+} from "./testdata/coordination_ground.ts";
 import { withLostAnswers } from "./testdata/lost_answers.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
@@ -182,6 +187,28 @@ test("waits end by their signal, their time, and with the coordination", async (
     open();
     assert.equal(await running, "done");
   });
+});
+
+test("reading and waiting share the time of a call", async () => {
+  const clock = skippingClock();
+  await withCoordination(async (ground) => {
+    const other = await ground.another();
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const running = onceFor(other, { name: "x" }, () => gate);
+    await waitUntil(() => ground.space.store.get("once.x"));
+    patchStore(ground.space, (store) => ({
+      entry: async (...args) => {
+        const entry = await store.entry(...args);
+        clock.skip(60_000);
+        return entry;
+      },
+    }));
+    const late = onceFor(ground.coordination, { name: "x", timeoutMs: 60_000 }, () => "ran");
+    late.catch(() => {}).finally(open);
+    void ground.untilWatches(1).then(open, () => {}); // if it waits all the same, it gets something
+    await assert.rejects(late, /that takes longer than 60000 ms/);
+    await running;
+  }, { clock });
 });
 
 test("a coordination that closes ends the run, and the next one runs at once", async () => {

@@ -263,6 +263,18 @@ test("blobs that are replaced while they are listed are listed all the same", as
   });
 });
 
+test("a description that can't be read hides no other blob", async () => {
+  await withBlobs(async (blobs, { connection }) => {
+    await blobs.put("a", "1");
+    await connection.request(`$O.files.M.${btoa("broken")}`, "{ nonsense");
+    await blobs.put("z", "1");
+    const listed: string[] = [];
+    for await (const { name } of blobs.list()) listed.push(name);
+    assert.deepEqual(listed.sort(), ["a", "z"]);
+    await assert.rejects(blobs.info("broken"), code("decode_failed", '"broken"'));
+  });
+});
+
 test("a watch ends with its signal, and with the bucket", async () => {
   await withBlobs(async (blobs) => {
     const controller = new AbortController();
@@ -279,6 +291,8 @@ test("a watch ends with its signal, and with the bucket", async () => {
     await end;
     await assert.rejects(blobs.get("a"), code("bucket_not_found", "openBlobs"));
     await assert.rejects(blobs.put("a", "x"), code("bucket_not_found", "openBlobs"));
+    const listing = blobs.list()[Symbol.asyncIterator]().next();
+    await assert.rejects(listing, code("bucket_not_found", "open it again"));
   });
 });
 

@@ -5,10 +5,13 @@ import { json } from "../client/json.ts";
 import { waitUntil } from "../testing/wait_until.ts";
 import { openSpace } from "./_open_space.ts";
 import { spaceOf } from "./_space.ts";
+import { counter } from "./counter.ts";
 import { lock } from "./lock.ts";
+import { onceFor } from "./once_for.ts";
 import { openCoordination } from "./open_coordination.ts";
 import { openStore } from "./open_store.ts";
 import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
+import { waitGroup } from "./wait_group.ts";
 
 const withCoordination = coordinationGround({ openSpace, spaceOf });
 
@@ -67,6 +70,26 @@ test("keys are told apart by kind and name", async () => {
     assert.notEqual(space.keyOf("leader", "x"), space.keyOf("lock", "x"));
     assert.throws(() => space.keyOf("lock", ""), TypeError);
     return Promise.resolve();
+  });
+});
+
+test("a name whose key would be too long is refused before anything is asked", async () => {
+  await withCoordination(async ({ coordination, space }) => {
+    patchStore(space, () => ({
+      entry: () => assert.fail("it was asked"),
+      update: () => assert.fail("it was asked"),
+    }));
+    const name = "日".repeat(200);
+    const isClear = (error: unknown) =>
+      error instanceof RangeError &&
+      /must take at most 101\d bytes once encoded, got 200/.test(`${error}`);
+    assert.throws(() => waitGroup(coordination, name), isClear);
+    assert.throws(() => counter(coordination, name), isClear);
+    await assert.rejects(lock(coordination, name), isClear);
+    await assert.rejects(onceFor(coordination, { name }, () => 1), isClear);
+    assert.equal(space.keyOf("lock", "日".repeat(113)), `lock.${"日".repeat(113)}`);
+    assert.throws(() => space.keyOf("lock", "日".repeat(114)), /1019 bytes/);
+    assert.equal(space.keyOf("lock", "a".repeat(200)).length, 205);
   });
 });
 

@@ -1,4 +1,5 @@
 import { checkWait, type WaitBounds } from "../client/call_options.ts";
+import { timeoutError } from "../client/deadline.ts";
 import {
   checkDurationMs,
   checkInteger,
@@ -10,11 +11,12 @@ import type { Bounds } from "./_bucket.ts";
 import { AFTER_CONFLICT } from "./_change_state.ts";
 import { foreignState } from "./_foreign_state.ts";
 import { type Arrival, type GcraRules, judge } from "./_gcra.ts";
-import { inTurn } from "./_in_turn.ts";
+import { queuesOf } from "./_key_queue.ts";
 import { isPassing } from "./_passing_error.ts";
-import { checkName, type Seen, type Space, spaceOf } from "./_space.ts";
-import { SteadyClock } from "./_steady_clock.ts";
-import { TokenLeases } from "./_token_leases.ts";
+import { keyWithin, type Seen, type Space, spaceOf } from "./_space.ts";
+import { type SteadyClock, steadyClockOf } from "./_steady_clock.ts";
+import { timeLeft } from "./_time_left.ts";
+import { type TokenLeases, tokenLeasesOf } from "./_token_leases.ts";
 import type { Coordination } from "./coordination.ts";
 
 /** The most tokens of a limit, and of a burst. */
@@ -33,7 +35,7 @@ export interface RateLimiterOptions {
   /** Milliseconds after which the server counts as unavailable for one call. @default 1000 */
   readonly timeoutMs?: number | undefined;
   /**
-   * Tokens that this process takes at once and then hands out by itself, from 1 (none ahead) to
+   * Tokens that this client takes at once and then hands out by itself, from 1 (none ahead) to
    * `burst`: for keys that are asked for thousands of times a second. What it does not hand out
    * within a period is lost to others.
    * @default 1
@@ -75,8 +77,9 @@ export interface RateLimiter {
   /**
    * Takes tokens if enough are there; never waits for tokens.
    *
-   * @param key who or what is limited: any text of up to 200 characters, each with a limit of its
-   * own.
+   * @param key who or what is limited, each with a limit of its own: any text of up to 200
+   * characters, which take up to a kilobyte together with the limiter's name: letters, digits,
+   * `_ - / .` one byte each, others three for each byte of their UTF-8.
    * @throws {JsflowError} when asking again makes no sense: `bucket_not_found`,
    * `permission_denied`, `connection_closed`, `invalid_payload`.
    * @throws {TypeError | RangeError} for a key or options that make no sense.
@@ -85,6 +88,7 @@ export interface RateLimiter {
   take(key: string, options?: TakeOptions): Promise<RateVerdict>;
 }
 
+const NAME = { what: "the name of a rate limiter", prefix: "rate.", escape: withoutDots } as const;
 const DEFAULT_TIMEOUT_MS = 1_000;
 const DEFAULT_MAX_SKEW_MS = 60_000;
 const UNAVAILABLE_RETRY_MS = 1_000;
@@ -96,14 +100,18 @@ const UNAVAILABLE_RETRY_MS = 1_000;
  * generic cell rate algorithm). In any span of time, at most `burst` tokens are let through, plus
  * those that came in meanwhile. Stored is one point in time for each key.
  *
+ * A limiter holds nothing itself, so it may be made for each call or kept: those of one name, made
+ * on one client and bucket, hand out the same tokens, and those of a process tell time alike.
+ *
  * Time is each process's own wall clock, without its steps back while the process runs. Clocks that
  * differ by d let through, in any span, at most what comes in d more; and who is behind waits up to
  * d longer. That holds for d up to `maxClockSkewMs`. A state further ahead counts as a mistake and
  * as an empty bucket, so nobody is blocked for longer than the bucket takes to fill; while clocks
  * differ by more than that, the limit does not hold.
  *
- * With `leaseTokens` above 1, each process may hand out up to that many tokens less one up to a
- * period after they were counted.
+ * With `leaseTokens` above 1, each client may hand out up to that many tokens less one up to a
+ * period after they were counted, for 10000 keys at most; beyond, tokens of the key that was asked
+ * for longest ago are lost to all.
  *
  * Of a call whose answer was lost the tokens may be taken twice, never given out twice. What
  * `onUnavailable: "allow"` lets through is not counted. A key that was asked for stays in the
@@ -136,8 +144,8 @@ export function rateLimiter(
   options: RateLimiterOptions,
 ): RateLimiter {
   const space = spaceOf(coordination);
-  checkName("the name of a rate limiter", name);
-  return new OpenRateLimiter(space, name, checkRules(options));
+  const prefix = `${keyWithin(NAME, name)}.`;
+  return new OpenRateLimiter(space, { name, prefix }, checkRules(options));
 }
 
 /** Options, checked and complete. */
@@ -183,26 +191,31 @@ class OpenRateLimiter implements RateLimiter {
   readonly name: string;
   readonly #space: Space;
   readonly #rules: Rules;
+  readonly #prefix: string;
   readonly #clock: SteadyClock;
   readonly #leases: TokenLeases;
 
-  constructor(space: Space, name: string, rules: Rules) {
+  constructor(
+    space: Space,
+    { name, prefix }: { readonly name: string; readonly prefix: string },
+    rules: Rules,
+  ) {
     this.name = name;
     this.#space = space;
     this.#rules = rules;
-    this.#clock = new SteadyClock(space.clock);
-    this.#leases = new TokenLeases(space.clock, rules.periodMs);
+    this.#prefix = prefix;
+    this.#clock = steadyClockOf(space.clock);
+    this.#leases = tokenLeasesOf(space.core, space.clock);
   }
 
   async take(key: string, options?: TakeOptions): Promise<RateVerdict> {
-    checkName("the key of a rate limiter", key);
+    const state = keyWithin({ what: "the key of a rate limiter", prefix: this.#prefix }, key);
     checkOptions<TakeOptions>("take", options, ["cost", "signal", "timeoutMs"]);
     const { cost = 1, signal: given, timeoutMs: givenMs } = options ?? {};
     checkInteger("take: cost", cost, { min: 1, max: this.#rules.burst });
     const wait = { signal: given, timeoutMs: givenMs };
     const { signal, timeoutMs } = checkWait("take", wait, this.#rules.timeoutMs);
     signal?.throwIfAborted();
-    const state = stateKey(this.name, key);
     try {
       return await this.#takeWithin(state, cost, { signal, timeoutMs });
     } catch (error) {
@@ -218,17 +231,28 @@ class OpenRateLimiter implements RateLimiter {
     const { leaseTokens } = this.#rules;
     if (leaseTokens === 1) return await this.#ask(state, { cost, wanted: cost }, bounds);
     const what = `take tokens of rate limiter ${JSON.stringify(this.name)}`;
+    const leased = this.#takeLeased(state, cost);
+    if (leased !== undefined) return leased;
+    const left = timeLeft(bounds, this.#space.clock);
+    const onTimeout = () => timeoutError(what, bounds.timeoutMs);
     // One after the other: else each of them would take tokens ahead.
-    return this.#takeLeased(state, cost) ??
-      await inTurn(this.#space, { key: state, what, ...bounds }, async (left) => {
-        const leased = this.#takeLeased(state, cost);
-        if (leased !== undefined) return leased;
-        return await this.#ask(state, { cost, wanted: Math.max(cost, leaseTokens) }, left);
-      });
+    return await queuesOf(this.#space.core).run(
+      `leased ${this.#leaseId(state)}`,
+      { ...bounds, onTimeout },
+      async () => {
+        const wanted = Math.max(cost, leaseTokens);
+        return this.#takeLeased(state, cost) ?? await this.#ask(state, { cost, wanted }, left());
+      },
+    );
+  }
+
+  /** Buckets of one client may have the same key. */
+  #leaseId(state: string): string {
+    return `${this.#space.bucket} ${state}`;
   }
 
   #takeLeased(state: string, cost: number): RateVerdict | undefined {
-    const remaining = this.#leases.take(state, cost);
+    const remaining = this.#leases.take(this.#leaseId(state), cost);
     if (remaining === undefined) return undefined;
     return { allowed: true, retryAfterMs: 0, remaining, decidedBy: "limit" };
   }
@@ -255,13 +279,14 @@ class OpenRateLimiter implements RateLimiter {
     await this.#space.store.update(state, fn, { ...bounds, retry: AFTER_CONFLICT });
     const { remaining, ...rest } = verdict!;
     if (!rest.allowed || taken === cost) return { ...rest, remaining };
-    return { ...rest, remaining: remaining + this.#leases.add(state, taken - cost) };
+    const ahead = { count: taken - cost, lastingMs: this.#rules.periodMs };
+    return { ...rest, remaining: remaining + this.#leases.add(this.#leaseId(state), ahead) };
   }
 }
 
 /** Names keep no dots, so that no name and key look like another name and key. */
-function stateKey(name: string, key: string): string {
-  return `rate.${name.replaceAll("%", "%25").replaceAll(".", "%2E")}.${key}`;
+function withoutDots(name: string): string {
+  return name.replaceAll("%", "%25").replaceAll(".", "%2E");
 }
 
 function readArrival(key: string, seen: Seen): Arrival | undefined {

@@ -6,6 +6,7 @@ import type { Arrival } from "./_gcra.ts";
 import { openSpace } from "./_open_space.ts";
 import { spaceOf } from "./_space.ts";
 import { SteadyClock } from "./_steady_clock.ts";
+import type { Coordination } from "./coordination.ts";
 import { rateLimiter, type RateLimiterOptions, type RateVerdict } from "./rate_limiter.ts";
 import { coordinationGround, hasCode, patchStore } from "./testdata/coordination_ground.ts";
 import { withLostAnswers } from "./testdata/lost_answers.ts";
@@ -34,6 +35,11 @@ function wallClock(): Clock & { wall: number; passed: number } {
       return this.passed;
     },
   };
+}
+
+/** Another clock that shows the same. */
+function wallClockAt(clock: Clock): Clock {
+  return { ...clock, now: () => clock.now(), monotonic: () => clock.monotonic() };
 }
 
 function allowed(remaining: number): RateVerdict {
@@ -185,6 +191,35 @@ test("tokens that were taken ahead are handed out without asking anybody", async
   }, { clock });
 });
 
+test("limiters of one name hand out the same tokens, though each is made for one call", async () => {
+  const clock = wallClock();
+  await withCoordination(async (ground) => {
+    const { client, space } = ground;
+    const second = await openSpace(client, undefined, { clock });
+    const elsewhere = await openSpace(client, { bucket: "elsewhere" }, { clock });
+    const rules = { ...RULES, leaseTokens: 4 };
+    let asked = 0;
+    for (const one of [space, spaceOf(second)]) {
+      patchStore(one, (store) => ({
+        update: (key, fn, options) => {
+          asked++;
+          return store.update(key, fn, options);
+        },
+      }));
+    }
+    const take = (coordination: Coordination) => rateLimiter(coordination, "api", rules).take("a");
+    const { coordination } = ground;
+    const verdicts = await Promise.all([coordination, second, coordination].map(take));
+    assert.deepEqual(verdicts.map(({ remaining }) => remaining), [4, 2, 1]);
+    assert.equal(asked, 1);
+    assert.deepEqual(await take(elsewhere), allowed(4), "another bucket has tokens of its own");
+    assert.deepEqual(await rateLimiter(elsewhere, "web", rules).take("a"), allowed(4));
+    assert.deepEqual(await take(second), allowed(0), "the last one of the four");
+    assert.equal(asked, 1);
+    await Promise.all([second.close(), elsewhere.close()]);
+  }, { clock });
+});
+
 test("a clock that is set back goes on, and nobody is blocked by one that was ahead", async () => {
   const clock = wallClock();
   await withCoordination(async (ground) => {
@@ -196,13 +231,19 @@ test("a clock that is set back goes on, and nobody is blocked by one that was ah
     assert.deepEqual(await limiter.take("a"), refused(1));
     clock.passed += 1;
     assert.deepEqual(await limiter.take("a"), allowed(0));
-    const began = rateLimiter(coordination, "api", RULES); // by the clock as it is now
+    const again = rateLimiter(coordination, "api", RULES);
+    clock.passed += 50;
+    assert.deepEqual(await again.take("a"), refused(50), "another one tells the same time");
+    // As another process, which begins by the clock as it is now.
+    const restarted = await openSpace(ground.client, undefined, { clock: wallClockAt(clock) });
+    const began = rateLimiter(restarted, "api", RULES);
     assert.deepEqual(await began.take("a"), refused(100), "taken for a mistake");
     clock.wall += 100;
     assert.deepEqual(await began.take("a"), allowed(0));
-    const trusting = rateLimiter(coordination, "api", { ...RULES, maxClockSkewMs: 2 ** 31 - 1 });
+    const trusting = rateLimiter(restarted, "api", { ...RULES, maxClockSkewMs: 2 ** 31 - 1 });
     await ground.plant("rate.api.b", { ms: clock.wall + 3_600_500, part: 0, of: 10 });
     assert.deepEqual(await trusting.take("b"), refused(3_600_100));
+    await restarted.close();
   }, { clock });
 });
 
@@ -240,6 +281,10 @@ test("misuse is refused", async () => {
       assert.throws(() => rateLimiter(coordination, "api", { ...RULES, ...options }), type);
     }
     assert.throws(() => rateLimiter(coordination, "", RULES), TypeError);
+    assert.throws(() => rateLimiter(coordination, "日".repeat(200), RULES), RangeError);
+    const long = rateLimiter(coordination, "日".repeat(60), RULES);
+    await assert.rejects(long.take("日".repeat(60)), RangeError);
+    assert.equal((await long.take("日".repeat(50))).allowed, true);
     assert.throws(() => rateLimiter(coordination, "api", undefined as never), TypeError);
     assert.throws(() => rateLimiter({} as never, "api", RULES), TypeError);
     const limiter = rateLimiter(coordination, "api", RULES);

@@ -59,7 +59,8 @@ export interface Semaphore {
    */
   acquire(options?: WaitBounds): Promise<Permit>;
   /**
-   * Takes a permit if one is free; `timeoutMs` bounds the call itself.
+   * Takes a permit if one is free; `timeoutMs` bounds the call itself, and is the coordination's
+   * unless it is given.
    *
    * @returns undefined when none is free.
    * @throws as `acquire` does, and `not_connected` or another code when the server can't be asked.

@@ -196,7 +196,13 @@ export interface Store<T> extends AsyncDisposable {
   watch(options: WatchOptions, onChange: ChangeHandler<T>): WatchHandle;
   /** A map in memory that follows the bucket; resolves once it holds the state. */
   mirror(options?: MirrorOptions): Promise<Mirror<T>>;
-  /** The key's value as it was at that time; undefined when it held none. */
+  /**
+   * The key's value as it was at that time; undefined when it held none.
+   *
+   * A history that is in memory answers without asking the server. What another process removes from
+   * the bucket's history, such as by a purge, is seen for up to `historyCacheMs` (a minute) after; a
+   * purge by this store is noticed at once.
+   */
   at(key: string, time: Date, options?: StoreCallOptions): Promise<T | undefined>;
   /** The same for many keys; those that held none are left out. */
   at(keys: Iterable<string>, time: Date, options?: StoreCallOptions): Promise<Map<string, T>>;

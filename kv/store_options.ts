@@ -29,7 +29,10 @@ export interface StoreSettings<T> {
   readonly retry?: RetryPolicy | undefined;
   /** Keys whose history is kept in memory for `at` and `range`. @default 1000 */
   readonly historyCacheKeys?: number | undefined;
-  /** Milliseconds that a history is kept in memory. @default 60000 */
+  /**
+   * Milliseconds that a history is kept in memory, 0 for not at all. So long `at` and `range` may
+   * show revisions that another process has purged, or that have expired. @default 60000
+   */
   readonly historyCacheMs?: number | undefined;
   /**
    * Whether the bucket may be replicated on a server older than 2.11, on which two writers can win

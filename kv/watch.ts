@@ -67,7 +67,8 @@ export interface WatchHandle extends AsyncDisposable {
  * read, with
  *
  * - `bucket_not_found` when the bucket is deleted, or deleted and made again, or went back to an
- *   older state than the one that was seen;
+ *   older state than the one that was seen; of a replicated bucket it believes that after 20
+ *   seconds, since a leader that was cut off from the others may say so as long;
  * - {@link EntryDecodeError} at a value that the codec refuses;
  * - `permission_denied`, `connection_closed`, or the signal's reason at once.
  *

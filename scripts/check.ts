@@ -25,7 +25,7 @@ async function allChecks(): Promise<Check[]> {
     { name: "lint", args: ["lint"] },
     { name: "types", args: ["check", "."] },
     { name: "docs are complete", args: ["run", "-A", "scripts/check_docs.ts"] },
-    { name: "examples in docs run", args: ["test", "-A", "--doc", ...documented] },
+    { name: "examples in docs run", args: ["test", "-A", "--doc", "--parallel", ...documented] },
     { name: "examples in *.md are typed", args: ["run", "-A", "scripts/check_markdown.ts"] },
     { name: "generated code is fresh", args: ["run", "-A", "scripts/generate.ts", "--check"] },
     { name: "layers", args: ["run", "-A", "scripts/check_layers.ts"] },

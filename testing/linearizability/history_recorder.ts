@@ -52,6 +52,10 @@ export interface HistoryRecorder {
   /**
    * Writes down the call, runs it, writes down what came of it, and returns that; undefined when it
    * threw and `settle` makes no result of that.
+   *
+   * An operation that returns undefined has a result all the same: it has taken effect before it
+   * returned. JSON has no undefined, so `{}` is written down, an output that leaves out everything
+   * that a model would check.
    */
   record<I, O>(
     call: RecordedCall<I>,
@@ -121,8 +125,10 @@ class FileRecorder implements HistoryRecorder {
       this.#write({ event: settlement, ...this.#head(id), note: String(error) });
       return undefined;
     });
-    if (settlement) this.#write({ event: "return", ...this.#head(id), output: settlement.output });
-    return settlement?.output;
+    if (settlement === undefined) return undefined;
+    const { output } = settlement;
+    this.#write({ event: "return", ...this.#head(id), output: output === undefined ? {} : output });
+    return output;
   }
 
   close(): void {

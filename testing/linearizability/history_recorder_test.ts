@@ -6,8 +6,10 @@ import process from "node:process";
 import { test } from "node:test";
 import { spawnProgram } from "../spawn_program.ts";
 import { assertLinearizable } from "./assert_linearizable.ts";
+import { checkLinearizability } from "./check_linearizability.ts";
 import { openHistory } from "./history_recorder.ts";
 import { readHistory } from "./read_history.ts";
+import { type RegisterInput, registerModel, type RegisterOutput } from "./register_model.ts";
 import { setModel } from "./set_model.ts";
 import type { SetInput, SetOutput } from "./set_model.ts";
 
@@ -66,6 +68,27 @@ test("the call is written before the operation begins, the return after it has e
     assert.deepEqual(counts, [1, 1]);
     assert.equal(lines().length, 2);
     history.close();
+  });
+});
+
+test("an operation that returns nothing has a result", async () => {
+  await withFile(async (file) => {
+    const history = openHistory(file, "a");
+    const write = { key: "k", input: { op: "write", value: "a" } };
+    assert.equal(await history.record(write, () => Promise.resolve(undefined)), undefined);
+    const fails = () => Promise.reject(new Error("broken"));
+    const settle = () => ({ output: undefined });
+    assert.equal(await history.record(write, fails, { settle }), undefined);
+    assert.equal(await history.record(write, () => Promise.resolve(null)), null);
+    await history.record(read, () => Promise.resolve({ value: "b" }));
+    history.close();
+    const { operations } = readHistory<RegisterInput, RegisterOutput>(file);
+    assert.deepEqual(operations.map(({ result }) => result?.output), [{}, {}, null, {
+      value: "b",
+    }]);
+    const told = operations.filter(({ result }) => result?.output !== null);
+    const { verdict } = checkLinearizability(registerModel, told);
+    assert.equal(verdict, "violation", "it was written before it was read");
   });
 });
 

@@ -23,6 +23,11 @@ export interface LockState {
   readonly held: number | null;
   /** The highest token that was let in. */
   readonly used: number;
+  /**
+   * The tokens that were given out, without those that can't be let in any more: single ones, and
+   * ranges of which one may have been that nobody was told.
+   */
+  readonly given: readonly { readonly from: number; readonly to: number }[];
 }
 
 /** How a {@link lockModel} judges. */
@@ -39,7 +44,8 @@ export interface LockModelOptions {
  *
  * Each acquisition has a token higher than all before. A release succeeds for the last token only,
  * and once. What the lock protects lets in tokens in rising order only, each as often as it comes:
- * this is what protects it, since a lease may run out while its holder goes on.
+ * this is what protects it, since a lease may run out while its holder goes on. It lets in no token
+ * that was never given out.
  */
 export function lockModel(
   options: LockModelOptions = {},
@@ -47,7 +53,7 @@ export function lockModel(
   const exclusive = options.exclusive ?? false;
   return {
     name: exclusive ? "exclusive lock" : "lock",
-    initial: { issued: 0, held: null, used: 0 },
+    initial: { issued: 0, held: null, used: 0, given: [] },
     apply: (state, input, result) => {
       if (input.op === "acquire") return acquire(state, result, exclusive);
       if (input.op === "release") return release(state, input.token, result);
@@ -55,7 +61,8 @@ export function lockModel(
     },
     isReadOnly: (_input, result) => result?.output.done === false || result?.output.token === null,
     rank: (input, result) => input.op === "acquire" ? result?.output.token ?? undefined : undefined,
-    stateKey: ({ issued, held, used }) => `${issued} ${held} ${used}`,
+    stateKey: ({ issued, held, used, given }) =>
+      `${issued} ${held} ${used} ${given.map(({ from, to }) => `${from}-${to}`)}`,
     describeState: ({ issued, held, used }) =>
       `last token ${issued}, held by ${
         held === UNKNOWN ? "an unknown one" : held ?? "nobody"
@@ -73,21 +80,39 @@ function acquire(state: LockState, result: Result, exclusive: boolean): LockStat
   if (result === undefined) return isTaken ? undefined : { ...state, held: UNKNOWN };
   const { token } = result.output;
   if (token === null || token === undefined) return exclusive && !isTaken ? undefined : state;
-  return isTaken || token <= state.issued ? undefined : { ...state, issued: token, held: token };
+  return isTaken || token <= state.issued ? undefined : give(state, token);
+}
+
+/** The state once a token was given out, after one perhaps that nobody was told. */
+function give(state: LockState, token: number): LockState {
+  const { issued, given } = state;
+  const unknown = state.held === UNKNOWN && issued + 1 < token
+    ? [{ from: issued + 1, to: token - 1 }]
+    : [];
+  const known = { from: token, to: token };
+  return { ...state, issued: token, held: token, given: [...given, ...unknown, known] };
 }
 
 function release(state: LockState, token: number, result: Result): LockState | undefined {
   // A lease may have run out without anybody having taken the lock.
   if (result?.output.done === false) return state;
   const { held, issued } = state;
-  const isHeld = held === token || (held === UNKNOWN && token > issued);
-  return isHeld ? { ...state, issued: token, held: null } : undefined;
+  if (held === token) return { ...state, held: null };
+  const isUnknown = held === UNKNOWN && token > issued;
+  return isUnknown ? { ...give({ ...state, held: null }, token), held: null } : undefined;
 }
 
 function use(state: LockState, token: number, result: Result): LockState | undefined {
   const isStale = token < state.used;
-  if (result?.output.done === false) return isStale ? state : undefined;
-  return isStale ? undefined : { ...state, used: token };
+  if (result?.output.done === false) {
+    const isKnown = state.given.some(({ from, to }) => from === token && to === token);
+    return isStale || !isKnown ? state : undefined;
+  }
+  if (isStale) return undefined;
+  const isUnknown = state.held === UNKNOWN && token > state.issued;
+  const told = isUnknown ? give({ ...state, held: null }, token) : state;
+  if (!told.given.some(({ from, to }) => from <= token && token <= to)) return undefined;
+  return { ...told, used: token, given: told.given.filter(({ to }) => to >= token) };
 }
 
 function describe(input: LockInput, result: Result): string {

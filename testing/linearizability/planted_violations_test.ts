@@ -168,6 +168,24 @@ test("a holder who was replaced and is let in", () => {
   refuses(lockModel({ exclusive: true }), before, /acquire: token 2/);
 });
 
+test("a token that nobody was given, and is let in", () => {
+  const acquire = { op: "acquire" as const };
+  const use = (token: number) => ({ op: "use" as const, token });
+  const first = op([0, 1], acquire, { token: 2 });
+  refuses(lockModel(), [first, op([2, 3], use(3), { done: true })], /use with token 3: done/);
+  refuses(lockModel(), [first, op([2, 3], use(1), { done: true })], /use with token 1: done/);
+  accepts(lockModel(), [first, op([2, 3], use(3), { done: false })]);
+  refuses(lockModel(), [first, op([2, 3], use(2), { done: false })], /use with token 2: refused/);
+  const unknown = op([0], acquire);
+  accepts(lockModel(), [unknown, op([2, 3], use(3), { done: true })]);
+  accepts(lockModel(), [
+    unknown,
+    op([2, 3], acquire, { token: 2 }),
+    op([4, 5], use(1), { done: true }),
+    op([6, 7], use(2), { done: true }),
+  ]);
+});
+
 test("a permit too many", () => {
   const acquire = (holder: string, at: number, done: boolean) =>
     op([at, at + 1], { op: "acquire" as const, holder }, { done });

@@ -28,13 +28,13 @@ export type RegisterInput =
 
 /** What comes back from a register; what is left out is not checked. */
 export interface RegisterOutput {
-  /** What was read, by `update` too. */
+  /** What was read, by `update` and `cas` too. */
   readonly value?: RegisterValue | undefined;
-  /** The revision that was read or written. */
+  /** The revision that was read, or written; the one that was read by a `cas` that was refused. */
   readonly revision?: number | undefined;
   /** The revision that `update` replaced. */
   readonly replaced?: number | undefined;
-  /** Whether `cas` wrote. */
+  /** Whether `cas` wrote. @default true */
   readonly done?: boolean | undefined;
 }
 
@@ -44,27 +44,31 @@ export interface RegisterState {
   readonly value: RegisterValue;
   /** Its revision; null when that is unknown, and higher than `floor`. */
   readonly revision: number | null;
-  /** The last revision that is known. */
+  /** The last revision that is known, or that an unknown one must have replaced. */
   readonly floor: number;
+  /** What an unknown revision is not, since a `cas` that expects it was refused; rises. */
+  readonly excluded: readonly number[];
 }
 
 /**
- * A register with compare-and-set, by value or by revision. Each write has a revision higher than
- * the one before. At the beginning it holds nothing, at revision 0.
+ * A register with compare-and-set, by value or by revision. Revisions are whole numbers, and each
+ * write has one higher than the one before. At the beginning it holds nothing, at revision 0.
+ *
+ * A `cas` that is refused although it may have met what it expects says that it has not: whoever
+ * meets that value at that revision before the next write contradicts it.
  *
  * Values that are written once only make the check sharpest and fastest.
  */
 export const registerModel: Model<RegisterState, RegisterInput, RegisterOutput> = {
   name: "register",
-  initial: { value: null, revision: 0, floor: 0 },
+  initial: { value: null, revision: 0, floor: 0, excluded: [] },
   apply,
   isReadOnly: (input, result) =>
     input.op === "read" || (input.op === "cas" && result?.output.done === false),
   rank: (_input, result) => result?.output.revision,
   simplify,
-  stateKey: ({ value, revision, floor }) => `${revision ?? `>${floor}`} ${JSON.stringify(value)}`,
-  describeState: ({ value, revision, floor }) =>
-    `${show(value)} at ${revision === null ? `a revision above ${floor}` : `revision ${revision}`}`,
+  stateKey: (state) => `${showRevision(state)} ${JSON.stringify(state.value)}`,
+  describeState: (state) => `${show(state.value)} at ${showRevision(state)}`,
   describe: (input, result) => `${describeInput(input)}${describeOutput(result)}`,
 };
 
@@ -92,51 +96,79 @@ function apply(
   input: RegisterInput,
   result: OperationResult<RegisterOutput> | undefined,
 ): RegisterState | undefined {
-  const output = result?.output ?? {};
+  if (result === undefined) return lost(state, input);
+  const { done, replaced, revision, value } = result.output;
   switch (input.op) {
     case "read":
-      return holds(state, output.value) ? at(state, output.revision) : undefined;
+      return found(state, value, revision);
     case "write":
-      return written(state, input.value, output.revision);
+      return written(state, input.value, revision);
     case "update": {
-      const before = holds(state, output.value) ? at(state, output.replaced) : undefined;
-      return before && written(before, input.value, output.revision);
+      const before = found(state, value, replaced);
+      return before && written(before, input.value, revision);
     }
     case "cas": {
-      const { value, revision } = input.expected;
-      const before = holds(state, value) ? at(state, revision) : undefined;
-      if (output.done === false) return isCertain(state, before) ? undefined : state;
-      // What nobody was told needs no revision of its own: that would only make more states.
-      return before && written(result ? before : state, input.value, output.revision);
+      const { expected } = input;
+      if (done === false) return refused(found(state, value, revision), expected);
+      const seen = found(state, value, undefined);
+      const before = seen && found(seen, expected.value, expected.revision);
+      return before && written(before, input.value, revision);
     }
   }
 }
 
-/** Whether `value` may have been read. */
-function holds(state: RegisterState, value: RegisterValue | undefined): boolean {
-  return value === undefined || value === state.value;
+/**
+ * The state after an operation without a result, if it has an effect. What nobody was told needs
+ * nothing that tells it apart: that would only make more states.
+ */
+function lost(state: RegisterState, input: RegisterInput): RegisterState | undefined {
+  if (input.op === "read") return state;
+  const { value, revision } = input.op === "cas" ? input.expected : {};
+  if (found(state, value, revision) === undefined) return undefined;
+  return { value: input.value, revision: null, floor: state.floor, excluded: [] };
 }
 
-/** The state, known to be at a revision; undefined when it can't be. */
-function at(state: RegisterState, revision: number | undefined): RegisterState | undefined {
+/** The state, known to hold a value at a revision; undefined when it can't, or is not known to. */
+function found(
+  state: RegisterState,
+  value: RegisterValue | undefined,
+  revision: number | undefined,
+): RegisterState | undefined {
+  if (value !== undefined && value !== state.value) return undefined;
   if (revision === undefined || revision === state.revision) return state;
-  if (state.revision !== null || revision <= state.floor) return undefined;
-  return { value: state.value, revision, floor: revision };
+  const { excluded, floor } = state;
+  if (state.revision !== null || revision <= floor || excluded.includes(revision)) return undefined;
+  return { value: state.value, revision, floor: revision, excluded: [] };
 }
 
-/** The state after a write; undefined when revisions don't rise. */
+/** The state after a write that was answered; undefined when revisions don't rise. */
 function written(
   state: RegisterState,
   value: RegisterValue,
   revision: number | undefined,
 ): RegisterState | undefined {
-  if (revision === undefined) return { value, revision: null, floor: state.floor };
-  return revision > state.floor ? { value, revision, floor: revision } : undefined;
+  const lowest = state.revision ?? state.floor + 1; // of those that it replaces
+  if (revision === undefined) return { value, revision: null, floor: lowest, excluded: [] };
+  return revision > lowest ? { value, revision, floor: revision, excluded: [] } : undefined;
 }
 
-/** Whether a compare-and-set must succeed, and not only may, since the revision is unknown. */
-function isCertain(state: RegisterState, found: RegisterState | undefined): boolean {
-  return found === state;
+/** The state that has not met an expectation; undefined when it certainly has. */
+function refused(
+  state: RegisterState | undefined,
+  { value, revision }: RegisterExpectation,
+): RegisterState | undefined {
+  const met = state && found(state, value, revision);
+  if (state === undefined || met === undefined) return state;
+  // What was narrowed when it was found may be otherwise.
+  return met === state ? undefined : without(state, revision!);
+}
+
+/** The state, which is at an unknown revision, but not at this one. */
+function without({ value, floor, excluded }: RegisterState, revision: number): RegisterState {
+  const all = [...excluded, revision].sort((a, b) => a - b);
+  let lowest = floor + 1;
+  for (; all[0] === lowest; lowest++) all.shift();
+  return { value, revision: null, floor: lowest - 1, excluded: all };
 }
 
 function describeInput(input: RegisterInput): string {
@@ -166,6 +198,12 @@ function describeOutput(result: OperationResult<RegisterOutput> | undefined): st
   if (replaced !== undefined) parts.push(`replaced revision ${replaced}`);
   if (revision !== undefined) parts.push(`revision ${revision}`);
   return parts.length === 0 ? "" : `: ${parts.join(", ")}`;
+}
+
+function showRevision({ revision, floor, excluded }: RegisterState): string {
+  if (revision !== null) return `revision ${revision}`;
+  const others = excluded.length === 0 ? "" : ` other than ${excluded.join(", ")}`;
+  return `a revision above ${floor}${others}`;
 }
 
 function show(value: RegisterValue): string {

@@ -92,7 +92,7 @@ function createLock(): SequentialObject {
         if (done) held = 0;
         return { done };
       }
-      const done = token >= used;
+      const done = token >= used && token <= issued;
       if (done) used = token;
       return { done };
     },

@@ -1,0 +1,49 @@
+import { type Clock, systemClock } from "../client/clock.ts";
+import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
+import { isStartingUp } from "./_passing_error.ts";
+import { timeLeft } from "./_time_left.ts";
+
+/** Milliseconds before a bucket that seems to be gone is looked for again. */
+const PAUSES_MS: readonly number[] = [100, 200];
+
+/**
+ * The same bucket, of which keys are read at the leader alone.
+ *
+ * Another replica may lag behind, and then shows what was: that somebody is done, that a lock is
+ * taken. What is decided by that without a write, no compare-and-set would mend.
+ */
+export function readingAtLeader(bucket: Bucket, clock: Clock = systemClock): Bucket {
+  const last = (name: string, bounds: Bounds) => lastAtLeader({ bucket, clock }, name, bounds);
+  return {
+    name: bucket.name,
+    stream: bucket.stream,
+    subjectPrefix: bucket.subjectPrefix,
+    core: bucket.core,
+    keys: bucket.keys,
+    facts: bucket.facts,
+    last,
+    lastAtLeader: last,
+    lastOfMany: (names, bounds) => bucket.lastOfMany(names, bounds),
+    write: (write, bounds) => bucket.write(write, bounds),
+    history: (name, bounds) => bucket.history(name, bounds),
+  };
+}
+
+/** A server that has just started may not know its buckets yet. */
+async function lastAtLeader(
+  { bucket, clock }: { readonly bucket: Bucket; readonly clock: Clock },
+  name: string,
+  bounds: Bounds,
+): Promise<RawEntry | undefined> {
+  const left = timeLeft(bounds, clock);
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await bucket.lastAtLeader(name, left());
+    } catch (error) {
+      const pauseMs = PAUSES_MS[attempt];
+      const isFinal = !isStartingUp(error) || pauseMs === undefined;
+      if (isFinal || pauseMs >= left().timeoutMs) throw error;
+      await clock.sleep(pauseMs, bounds.signal);
+    }
+  }
+}
