@@ -1,8 +1,11 @@
-// What the client costs: publishing, requests, stream publishing and consuming through jsflow and
-// through raw nats.js, on one server, in interleaved rounds: deno task bench client
+// What the client costs: publishing, subscriptions, requests, stream publishing and consuming
+// through jsflow and through raw nats.js, on one server, in interleaved rounds:
+// deno task bench client
 //
 // "traced" is jsflow with contexts in the headers and no OpenTelemetry SDK; "jsflow" has tracing
-// and metrics switched off, as raw nats.js has neither.
+// and metrics switched off, as raw nats.js has neither. Whoever is at the other end (receives what
+// is published, answers requests, sends what is received) has a connection of its own: whose
+// connection did both would save the reads of the other one's socket.
 import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { connect as rawConnect } from "@nats-io/transport-node";
@@ -21,10 +24,11 @@ interface Duel {
 }
 
 const Plain = subject("bench.plain", bytes());
+const Received = subject("bench.received", bytes());
 const Stored = subject("bench.stored", bytes());
 const Echo = endpoint("bench.echo", { request: bytes(), reply: bytes() });
 
-function duels(nc: NatsConnection): Duel[] {
+function duels(nc: NatsConnection, far: NatsConnection): Duel[] {
   const js = jetstream(nc);
   return [
     {
@@ -76,6 +80,19 @@ function duels(nc: NatsConnection): Duel[] {
         atATime(32, count, async () => void await client.request(Echo, PAYLOAD)),
     },
     {
+      what: "subscribe, a thousand published at a time",
+      count: 200_000,
+      raw: (count) => rawReceive(nc, far, count),
+      jsflow: (client) => (count) => receive(client, far, count),
+    },
+    {
+      what: "publish to a stream, each one awaited",
+      count: 10_000,
+      raw: (count) => atATime(1, count, async () => void await js.publish("bench.stored", PAYLOAD)),
+      jsflow: (client) => (count) =>
+        atATime(1, count, async () => void await client.publishToStream(Stored, PAYLOAD)),
+    },
+    {
       what: `publish to a stream, ${IN_FLIGHT} in flight`,
       count: 40_000,
       raw: (count) =>
@@ -98,6 +115,38 @@ function duels(nc: NatsConnection): Duel[] {
       jsflow: (client) => (count) => consume(client, count),
     },
   ];
+}
+
+async function rawReceive(nc: NatsConnection, far: NatsConnection, count: number): Promise<void> {
+  let left = count;
+  const done = Promise.withResolvers<void>();
+  const subscription = nc.subscribe("bench.received", {
+    callback: () => {
+      if (--left === 0) done.resolve();
+    },
+  });
+  await nc.flush();
+  await publishAll(far, count);
+  await done.promise;
+  subscription.unsubscribe();
+}
+
+async function receive(client: Client, far: NatsConnection, count: number): Promise<void> {
+  let left = count;
+  const done = Promise.withResolvers<void>();
+  const subscription = await client.subscribe(Received, () => {
+    if (--left === 0) done.resolve();
+  });
+  await publishAll(far, count);
+  await done.promise;
+  await subscription.drain();
+}
+
+async function publishAll(far: NatsConnection, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1_000) {
+    for (let n = 0; n < Math.min(left, 1_000); n++) far.publish("bench.received", PAYLOAD);
+    await far.flush();
+  }
 }
 
 async function rawConsume(nc: NatsConnection, count: number): Promise<void> {
@@ -133,24 +182,28 @@ async function consume(client: Client, count: number): Promise<void> {
 async function main(): Promise<void> {
   const server = await NatsServer.start();
   const nc = await rawConnect({ servers: server.url });
+  const far = await rawConnect({ servers: server.url });
   const off = { tracing: false, metrics: false };
   const jsflow = await connect({ servers: server.url, telemetry: off });
   const traced = await connect({ servers: server.url });
+  const serving = await connect({ servers: server.url, telemetry: off });
   try {
     const jsm = await jetstreamManager(nc);
     await jsm.streams.add({ name: "BENCH", subjects: ["bench.stored"] });
-    nc.subscribe("bench.plain", { callback: () => {} });
-    nc.subscribe("bench.raw_echo", {
+    far.subscribe("bench.plain", { callback: () => {} });
+    far.subscribe("bench.raw_echo", {
       callback: (_error, message) => void message.respond(message.data),
     });
-    await jsflow.serve(Echo, { concurrency: 64 }, (request) => request);
-    for (const { what, count, raw, jsflow: ours } of duels(nc)) {
+    await serving.serve(Echo, { concurrency: 64 }, (request) => request);
+    for (const { what, count, raw, jsflow: ours } of duels(nc, far)) {
       await contest({ what, count, runs: { raw, jsflow: ours(jsflow), traced: ours(traced) } });
     }
   } finally {
     await jsflow.close();
     await traced.close();
+    await serving.close();
     await nc.close();
+    await far.close();
     await server.close();
   }
 }

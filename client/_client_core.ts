@@ -162,6 +162,11 @@ export class Core implements ClientCore {
     return this.resources.add(resource);
   }
 
+  get isClear(): boolean {
+    if (this.status !== "connected" || !isUp(this.#link!.connection)) return false;
+    return !this.#line.isBusy && !this.#window!.isFull && this.gate.circuit.state === "closed";
+  }
+
   checkLink(what: string): void {
     const refusal = this.#refusal(what);
     if (refusal !== undefined) throw refusal;
@@ -358,12 +363,9 @@ export class Core implements ClientCore {
   ): Promise<T> {
     const { signal, timeoutMs } = options;
     const isHasty = options.failOnDisconnect === true && !this.#isPatient;
-    const onTimeout = () => timeoutError(what, timeoutMs);
+    const bounds = { signal, timeoutMs, onTimeout: () => timeoutError(what, timeoutMs) };
     try {
-      return await withDeadline(
-        { signal, timeoutMs, onTimeout },
-        isHasty ? (merged) => this.#hasty.run(what, merged, work) : work,
-      );
+      return await (isHasty ? this.#hasty.run(what, bounds, work) : withDeadline(bounds, work));
     } catch (error) {
       if (isReason(error, signal)) throw error;
       throw translateError(error, what);

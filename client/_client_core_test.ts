@@ -196,12 +196,14 @@ test("a connection that is gone takes nothing, even before its loss is told", as
     protocol.connected = false;
     try {
       assert.equal(client.status, "connected");
+      assert.equal(core.isClear, false);
       assert.throws(() => core.check("publish"), /the connection is lost/);
       await assert.rejects(core.ready("publish", LONG), NotConnectedError);
       await assert.rejects(core.guard("ask", LONG, () => assert.fail("ran")), NotConnectedError);
     } finally {
       protocol.connected = true;
     }
+    assert.equal(core.isClear, true);
     core.check("publish");
   });
 });

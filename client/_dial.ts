@@ -2,6 +2,7 @@ import { connect as openConnection } from "@nats-io/transport-node";
 import type { ConnectSettings } from "./_connect_settings.ts";
 import { firstToGreet } from "./_probe.ts";
 import type { ServerAddress } from "./_server_list.ts";
+import { guardSockets } from "./_socket_guard.ts";
 import type { CallBounds } from "./call_options.ts";
 import { ConnectionTimeoutError } from "./connection_errors.ts";
 import { untilAborted, withDeadline } from "./deadline.ts";
@@ -24,11 +25,12 @@ export async function dial(
   return await withDeadline({ signal, timeoutMs, onTimeout }, (merged) => open(settings, merged));
 }
 
-/** Tries the servers in random order, so that clients spread over them. */
+/** Tries the servers in random order, so that clients spread over them, unless told otherwise. */
 async function open(settings: ConnectSettings, signal: AbortSignal): Promise<NatsConnection> {
-  let candidates = shuffle(settings.servers.addresses);
+  const { native, servers: { addresses } } = settings;
+  let candidates = native.noRandomize ? addresses : shuffle(addresses);
   while (true) {
-    const tlsFirst = settings.native.tls?.handshakeFirst === true;
+    const tlsFirst = native.tls?.handshakeFirst === true;
     const address = await firstToGreet(candidates, { tlsFirst, signal });
     candidates = candidates.filter((other) => other !== address);
     try {
@@ -68,7 +70,7 @@ async function openNative(
   native: NatsConnectionOptions,
   signal: AbortSignal,
 ): Promise<NatsConnection> {
-  const dialing = openConnection({ ...native, servers: [address.listen] });
+  const dialing = openGuarded({ ...native, servers: [address.listen] });
   try {
     return await untilAborted(dialing, signal);
   } catch (error) {
@@ -77,6 +79,12 @@ async function openNative(
     signal.throwIfAborted();
     throw translateError(error, `connect to ${address.listen}`);
   }
+}
+
+async function openGuarded(options: NatsConnectionOptions): Promise<NatsConnection> {
+  const connection = await openConnection(options);
+  guardSockets(connection);
+  return connection;
 }
 
 function connectTimeout(

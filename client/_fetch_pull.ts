@@ -1,4 +1,5 @@
 import { type Msg, nanos, type Subscription } from "@nats-io/nats-core";
+import { type Conflict, readConflict } from "./_conflict.ts";
 import { newInbox } from "./_new_inbox.ts";
 import type { ClientCore } from "./core.ts";
 import { parseDelivery, type StreamDelivery } from "./delivery.ts";
@@ -123,7 +124,7 @@ export class FetchPull {
     if (code === HEARTBEAT) return;
     if (code === NOTHING || code === TIME_OVER) this.#finish("done", description);
     else if (code === NO_RESPONDERS) this.#finish("gone", "no responders");
-    else if (code === CONFLICT) this.#finish(meaningOf(description), description);
+    else if (code === CONFLICT) this.#finish(MEANINGS[readConflict(description)], description);
     else this.#finish("refused", `${code} ${description}`);
   }
 
@@ -155,13 +156,10 @@ const TIME_OVER = 408;
 const CONFLICT = 409;
 const NO_RESPONDERS = 503;
 
-/** What the server means by a conflict; requests that end with it have brought what they could. */
-function meaningOf(description: string): PullEnd["how"] {
-  const text = description.toLowerCase();
-  if (text.includes("message size exceeds")) return "too_large";
-  if (text.includes("batch completed")) return "done";
-  if (text.startsWith("exceeded maxrequest")) return "refused";
-  const isPassing = text.startsWith("exceeded") || text.includes("leadership change") ||
-    text.includes("shutdown");
-  return isPassing ? "again" : "gone";
-}
+const MEANINGS: Readonly<Record<Conflict, PullEnd["how"]>> = {
+  completed: "done",
+  gone: "gone",
+  limit: "refused",
+  passing: "again",
+  too_large: "too_large",
+};

@@ -85,7 +85,7 @@ export function parseFetchOptions<T, K extends string>(
       : checkInteger("fetch: maxBytes", maxBytes, { min: 1, max: MAX_BYTES }),
     expiresMs: checkDurationMs("fetch: expiresMs", expiresMs, { min: MIN_EXPIRES_MS }),
     bounds: callBounds("fetch", options, core.requestTimeoutMs),
-    consumer: parseConsumeOptions(subject, sharedOf(given)),
+    consumer: parseConsumeOptions(subject, sharedOf(given), { call: "fetch" }),
   };
 }
 

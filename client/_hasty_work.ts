@@ -1,25 +1,22 @@
 import { NotConnectedError } from "./connection_errors.ts";
-import { untilAborted } from "./deadline.ts";
+import { type DeadlineOptions, withDeadline } from "./deadline.ts";
 
 /** Work that is given up when the connection is lost: its answer will not come any more. */
 export class HastyWork {
   readonly #running = new Map<AbortController, string>();
 
-  /** Does the work until the signal aborts or the connection is lost. */
+  /** Does the work until its bounds end it or the connection is lost, all by the same signal. */
   async run<T>(
     what: string,
-    outer: AbortSignal,
+    bounds: DeadlineOptions,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const hasty = new AbortController();
-    const abort = () => hasty.abort(outer.reason);
-    outer.addEventListener("abort", abort, { once: true });
-    this.#running.set(hasty, what);
+    const controller = new AbortController();
+    this.#running.set(controller, what);
     try {
-      return await untilAborted(work(hasty.signal), hasty.signal);
+      return await withDeadline({ ...bounds, controller }, work);
     } finally {
-      this.#running.delete(hasty);
-      outer.removeEventListener("abort", abort);
+      this.#running.delete(controller);
     }
   }
 

@@ -27,7 +27,7 @@ export function outgoingHeaders(
 /** Whether a trace context fits besides: a message that just fits goes without one. */
 export function hasTraceRoom(
   core: ClientCore,
-  payload: Uint8Array,
+  payload: { readonly length: number },
   headers?: NatsHeaders,
 ): boolean {
   return payload.length + headerBytes(headers) + MAX_TRACE_BYTES <= core.maxPayloadBytes;

@@ -85,7 +85,10 @@ export interface ConnectOptions {
    * since servers say themselves whether they want TLS. @default "allow"
    */
   readonly plaintext?: "allow" | "loopback" | undefined;
-  /** Any other option of the native client. */
+  /**
+   * Any other option of the native client. Among them is `noRandomize`, which is honoured: servers
+   * are tried in the order in which they are given.
+   */
   readonly nats?: NativeOptions | undefined;
 }
 

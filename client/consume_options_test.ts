@@ -120,3 +120,44 @@ test("options out of range", () => {
   assert.equal(parse({ backoffMs: [100, 200] }).maxDeliver, undefined);
   assert.equal(parse({ maxDeliver: -1, maxAckPending: -1 }).maxDeliver, -1);
 });
+
+test("errors name the call that was made", () => {
+  const wrong = [
+    { ackwaitMs: 5 },
+    { stream: "a.b" },
+    { filters: [] },
+    { filters: ["other.eu"] },
+    { filters: ["orders.e\r\nu"] },
+    { deliver: "first" },
+    { deliver: {} },
+    { deliver: { sequence: 0 } },
+    { deliver: { time: 5 } },
+    { deliver: { time: new Date(NaN) } },
+    { ackPolicy: "some" },
+    { ackPolicy: "none", backoffMs: [100] },
+    { ackPolicy: "all", concurrency: 2 },
+    { concurrency: 10, maxMessages: 5 },
+    { backoffMs: 100 },
+    { backoffMs: [] },
+    { backoffMs: [1] },
+    { backoffMs: [100, 200], maxDeliver: 2 },
+    { ackWaitMs: NaN },
+    { replicas: 6 },
+    { memory: 1 },
+    { autoCreate: 5 },
+    { autoCreate: { stroage: "memory" } },
+    { onDrift: "yes" },
+    { onError: "log" },
+    { pullHeartbeatMs: 1 },
+    { signal: {} },
+  ];
+  for (const call of ["consume", "fetch"] as const) {
+    const message = new RegExp(`^${call}(: | )`);
+    for (const options of wrong) {
+      const parsing = () =>
+        parseConsumeOptions(Orders, options as ConsumeOptions<unknown>, { call });
+      assert.throws(parsing, { message }, `${call}: ${JSON.stringify(options)}`);
+    }
+    assert.throws(() => parseConsumeOptions("orders" as never, {}, { call }), { message });
+  }
+});

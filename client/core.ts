@@ -64,6 +64,11 @@ export interface ClientCore {
   /** The native JetStream manager, once JetStream is known to be on. */
   manager(options?: CallOptions): Promise<JetStreamManager>;
   /**
+   * Whether all is well: `check` would pass, and nothing stands in the way. False says nothing yet,
+   * ask `check` then; it costs more.
+   */
+  readonly isClear: boolean;
+  /**
    * Throws when nothing can be sent at this moment: the client is closed or draining, not
    * connected, its breaker is open, operations that waited for the connection go first, or the
    * server has not taken yet what was sent before. `what` completes "cannot …". While the client

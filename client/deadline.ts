@@ -8,6 +8,8 @@ export interface DeadlineOptions {
   readonly timeoutMs: number;
   /** Makes the error for a wait that took too long. */
   readonly onTimeout: () => Error;
+  /** Its signal is the one that `work` gets: for one who may end it as well. @default a new one */
+  readonly controller?: AbortController | undefined;
 }
 
 /**
@@ -22,9 +24,8 @@ export async function withDeadline<T>(
   options: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { signal: outer, timeoutMs, onTimeout } = options;
+  const { signal: outer, timeoutMs, onTimeout, controller = new AbortController() } = options;
   outer?.throwIfAborted();
-  const controller = new AbortController();
   const abort = () => controller.abort(outer?.reason);
   const timer = setTimeout(() => controller.abort(onTimeout()), timeoutMs);
   outer?.addEventListener("abort", abort, { once: true });

@@ -46,6 +46,18 @@ test("an aborted signal prevents the work", async () => {
   assert.equal(ran, false);
 });
 
+test("whoever holds the controller may end the work as well", async () => {
+  const controller = new AbortController();
+  let given: AbortSignal | undefined;
+  const waiting = withDeadline({ timeoutMs: 60_000, onTimeout, controller }, (signal) => {
+    given = signal;
+    return never();
+  });
+  controller.abort("lost");
+  await assert.rejects(waiting, (error) => (error as unknown) === "lost");
+  assert.equal(given, controller.signal);
+});
+
 test("no listener stays on the signal", async () => {
   const { signal } = new AbortController();
   await withDeadline({ signal, timeoutMs: 1_000, onTimeout }, () => Promise.resolve(1));

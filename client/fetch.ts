@@ -1,3 +1,4 @@
+import { endFailed } from "./_end_failed.ts";
 import { FetchCall } from "./_fetch_call.ts";
 import { parseFetchOptions } from "./_fetch_settings.ts";
 import type { Batch } from "./batch.ts";
@@ -24,7 +25,7 @@ export async function fetch<T, K extends string>(
     operation.end();
     return batch;
   } catch (error) {
-    operation.end(error ?? new Error("aborted without a reason"));
+    endFailed(operation, error);
     throw error;
   }
 }

@@ -512,9 +512,15 @@ test("options are checked before any I/O", async () => {
       [{ name: "c", ackWaitMs: NaN }, RangeError],
     ];
     for (const [options, type] of refused) {
-      await assert.rejects(client.fetch(Orders, options as FetchOptions<Order, "region">), type);
+      await assert.rejects(
+        client.fetch(Orders, options as FetchOptions<Order, "region">),
+        { name: type.name, message: /^fetch\b/ },
+      );
     }
-    await assert.rejects(client.fetch({} as typeof Orders, { name: "c" }), TypeError);
+    await assert.rejects(
+      client.fetch({} as typeof Orders, { name: "c" }),
+      /^TypeError: fetch needs/,
+    );
     for await (const page of manager.consumers.list(STREAM)) assert.fail(page.name);
   });
 });

@@ -253,3 +253,20 @@ test("a trace context travels in fresh headers, unless there is no room for it",
     assert.equal(messages.length, 3);
   }, {});
 });
+
+test("the content type of each codec travels with its messages, but no header of its own", async () => {
+  await withNats(async (nats, core) => {
+    const messages = listen(nats, "typed");
+    const typed = (contentType: string) => subject("typed", { ...bytes(), contentType });
+    const one = new Uint8Array(1);
+    for (const type of ["a/a", "b/b", " a/a "]) await publish(core, typed(type), one);
+    // Together they would not fit, and tracing is no reason to refuse a message.
+    const large = new Uint8Array(core.maxPayloadBytes - 2_100);
+    await publish(core, typed("c".repeat(3_000)), large);
+    await refused(nats, publish(core, typed("a/a\r\nNats-Msg-Id: 1"), one), /cannot publish/);
+    await publish(core, typed("a/a"), one);
+    await nats.client.connection.flush();
+    const types = messages.map(({ headers }) => headers?.get("Content-Type"));
+    assert.deepEqual(types, ["a/a", "b/b", "a/a", undefined, "a/a"]);
+  }, {});
+});

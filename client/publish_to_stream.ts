@@ -31,6 +31,8 @@ export interface PublishToStreamOptions extends StreamMessageOptions {
   readonly autoCreate?: true | StreamAutoCreate | undefined;
 }
 
+const KEYS: readonly (keyof PublishToStreamOptions)[] = [...MESSAGE_KEYS, "autoCreate"];
+
 /** A message under way, and what is known about it. */
 interface Attempt {
   readonly publication: Publication;
@@ -78,7 +80,7 @@ function checkAttempt<T>(
     readonly options: PublishToStreamOptions | undefined;
   },
 ): Attempt {
-  checkOptions("publishToStream", options, [...MESSAGE_KEYS, "autoCreate"]);
+  checkOptions("publishToStream", options, KEYS);
   const timeoutMs = core.requestTimeoutMs;
   const source = { subject, value, options, timeoutMs };
   const publication = checkPublication(core, "publishToStream", source);

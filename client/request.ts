@@ -1,3 +1,4 @@
+import { endFailed } from "./_end_failed.ts";
 import { isWorthRetry } from "./_error_headers.ts";
 import { RequestCall } from "./_request_call.ts";
 import { openRequest } from "./_request_inbox.ts";
@@ -87,7 +88,7 @@ async function attempt<Req, Res>(
     operation.end();
     return reply;
   } catch (error) {
-    operation.end(error ?? new Error("aborted without a reason"));
+    endFailed(operation, error);
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { endFailed } from "./_end_failed.ts";
 import { callSafely } from "./_handler_callback.ts";
 import { ReplyQueue } from "./_reply_queue.ts";
 import { RequestCall } from "./_request_call.ts";
@@ -105,7 +106,7 @@ async function* collect<Req, Res>(
     }
     operation.end();
   } catch (error) {
-    operation.end(error ?? new Error("aborted without a reason"));
+    endFailed(operation, error);
     throw error;
   } finally {
     replies?.end();

@@ -44,7 +44,7 @@ function growthBytes(rss: readonly number[]): number {
 
 function check(result: Result, codes: readonly string[]): void {
   const { attempts, outcomes, rss } = result;
-  assert.ok(attempts > 200 * SECONDS, `${attempts} attempts`);
+  assert.ok(attempts > 500, `${attempts} attempts`); // more than the buffer holds
   const counted = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   assert.equal(counted, attempts, "each attempt has an outcome");
   for (const code of Object.keys(outcomes)) assert.ok(codes.includes(code), code);

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 
 /** Random bytes fetched at once: one fetch for each id would cost more than the rest of it. */
-const POOL_BYTES = 512;
+const POOL_BYTES = 2_048;
 
 let pool = "";
 let used = 0;

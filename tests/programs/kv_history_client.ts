@@ -53,12 +53,6 @@ const MAX_PAUSE_MS = 8;
 /** Between failures, which may come at once. */
 const FAILURE_PAUSE_MS = 20;
 
-// On Deno a socket that was reset may raise this after the transport has let go of it, which ends
-// the process. Stores have no part in it.
-process.on("uncaughtException", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-});
-
 const config: KvHistoryClientConfig = JSON.parse(process.argv[2] ?? "{}");
 const below = (limit: number) => Math.floor(Math.random() * limit);
 
