@@ -37,8 +37,8 @@ export interface SuiteResult {
   readonly failures: readonly string[];
 }
 
-/** Test files that run at the same time; more than two starve each other's time limits. */
-const CONCURRENCY = 2;
+/** Test files that run at the same time. They wait a lot; more would starve each other's limits. */
+const CONCURRENCY = 3;
 
 /** Runs the files on a runtime with `NATS_SERVER` set to a server's binary. */
 export async function runSuite(
