@@ -158,6 +158,7 @@ const NO_RESPONDERS = 503;
 
 const MEANINGS: Readonly<Record<Conflict, PullEnd["how"]>> = {
   completed: "done",
+  full: "again",
   gone: "gone",
   limit: "refused",
   passing: "again",

@@ -24,6 +24,8 @@ export interface PublishExpectations {
    *
    * On a stream with several replicas a server below 2.11 checks it before the replicas agree: of
    * two publishers at once both may succeed. `serverCapabilities` tells as `replicated_cas`.
+   * While such a stream changes its leader, the one that was replaced may refuse what its successor
+   * stores: read the subject's last message before the refusal is believed, as stores do.
    */
   readonly lastSubjectSequence?: number | undefined;
 }

@@ -36,8 +36,9 @@ class FreshHeaders implements HeaderCarrier {
     return this.record[name]?.[0];
   }
 
+  /** What a propagator writes must not begin another header. */
   set(name: string, value: string): void {
-    this.record[name] = [value];
+    if (!/[\r\n:]/.test(name) && !/[\r\n]/.test(value)) this.record[name] = [value];
   }
 
   /** Nothing of another trace is there. */

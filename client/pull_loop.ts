@@ -257,6 +257,7 @@ export class PullLoop {
         return this.#trouble("consumer_gone", description);
       }
       this.#options.onNotice?.(description);
+      if (conflict === "full") return; // asked again when it is next checked
       if (conflict === "too_large" && this.#isStuck(description)) return;
     }
     this.#pull();

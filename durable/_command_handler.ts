@@ -121,7 +121,7 @@ class CommandTask {
     this.#workflow = workflow;
     this.#inflight = inflight;
     this.#options = options;
-    this.#delivered = toDelivered(command, inflight.delivery.streamSeq);
+    this.#delivered = toDelivered(command, inflight.delivery);
     this.#turn = turn;
     this.#journal = turn.journal;
   }
@@ -145,6 +145,8 @@ class CommandTask {
         return await this.#settle(decision.then);
       case "defer":
         return await this.#defer();
+      case "drop":
+        return DROP;
       case "park":
         return await this.#park();
       case "append":
@@ -193,7 +195,7 @@ class CommandTask {
     const { state } = this.#journal;
     const writer = this.#claimant();
     const takeovers = nextTakeovers(state);
-    const entries = [claimed(this.#delivered.seq, worker, takeovers), parked(takeovers - 1)];
+    const entries = [claimed(this.#delivered, worker, takeovers), parked(takeovers - 1)];
     if (!await this.#journal.append(entries, writer, this.#options.signal)) return undefined;
     const { workflow, id } = this.#command;
     logger.error("{workflow}/{id} is parked after {takeovers} takeovers without an outcome", {
@@ -303,7 +305,7 @@ class CommandTask {
     const { state } = this.#journal;
     switch (part) {
       case "claim":
-        return claimed(this.#delivered.seq, worker, nextTakeovers(state));
+        return claimed(this.#delivered, worker, nextTakeovers(state));
       case "started": {
         const start = kind.case === "start" ? kind.value : undefined;
         const seed = crypto.getRandomValues(new Uint8Array(SEED_BYTES));

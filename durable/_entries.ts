@@ -14,6 +14,7 @@ import {
   ReleasedSchema,
   SuspendedSchema,
 } from "./gen/jsflow/durable/v1/journal_pb.ts";
+import type { DeliveredCommand } from "./decide.ts";
 import type { Mismatch } from "./_replay.ts";
 
 /** Wraps one kind of entry. */
@@ -21,8 +22,12 @@ export function entry(kind: Entry["kind"]): Entry {
   return create(EntrySchema, { kind });
 }
 
-export function claimed(commandSeq: number, worker: string, takeovers: number): Entry {
-  const value = create(ClaimedSchema, { commandSeq: BigInt(commandSeq), worker, takeovers });
+export function claimed(
+  { seq, delivery = 0 }: DeliveredCommand,
+  worker: string,
+  takeovers: number,
+): Entry {
+  const value = create(ClaimedSchema, { commandSeq: BigInt(seq), worker, takeovers, delivery });
   return entry({ case: "claimed", value });
 }
 

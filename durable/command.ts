@@ -1,4 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { StreamDelivery } from "../client/delivery.ts";
 import type { DeliveredCommand } from "./decide.ts";
 import {
   type Command,
@@ -37,13 +38,16 @@ export function decodeCommand(bytes: Uint8Array): Command | undefined {
 }
 
 /** The part of a command that decides what happens. */
-export function toDelivered(command: Command, seq: number): DeliveredCommand {
+export function toDelivered(
+  command: Command,
+  { streamSeq: seq, deliveryCount: delivery }: Pick<StreamDelivery, "streamSeq" | "deliveryCount">,
+): DeliveredCommand {
   const { kind } = command;
   switch (kind.case) {
     case "start":
-      return { kind: "start", party: kind.value.party, seq };
+      return { kind: "start", party: kind.value.party, seq, delivery };
     case "event":
-      return { kind: "event", event: kind.value, seq };
+      return { kind: "event", event: kind.value, seq, delivery };
     default:
       throw new Error("decodeCommand lets no other kind through");
   }

@@ -10,6 +10,8 @@ export type CommandKind =
 export type DeliveredCommand = CommandKind & {
   /** Its sequence in the command stream: the same at every delivery. */
   readonly seq: number;
+  /** How often it has been delivered, this time included. @default unknown */
+  readonly delivery?: number | undefined;
 };
 
 /** What to append: names of entries that the caller fills in. */
@@ -29,12 +31,14 @@ export type Part =
  * - `settle`: nothing to append.
  * - `park`: it has crashed its workers too often.
  * - `defer`: the journal is quarantined; ask again later.
+ * - `drop`: it has gone to somebody else since; say nothing.
  */
 export type Decision =
   | { readonly do: "append"; readonly parts: readonly Part[]; readonly then: Then }
   | { readonly do: "settle"; readonly then: Exclude<Then, "run"> }
   | { readonly do: "park" }
-  | { readonly do: "defer" };
+  | { readonly do: "defer" }
+  | { readonly do: "drop" };
 
 /**
  * - `run`: own the invocation and run it; the command is acked when it stops.
@@ -81,9 +85,18 @@ function decideTakeover(
   command: DeliveredCommand,
   maxTakeovers: number,
 ): Decision {
+  if (isOutdated(state, command)) return { do: "drop" };
   if (state.status === "active" && nextTakeovers(state) > maxTakeovers) return { do: "park" };
   const fresh = command.kind === "event" && !state.eventIds.has(command.event.id);
   return append(fresh ? ["event", "claim"] : ["claim"], "run");
+}
+
+/**
+ * Whether it was delivered before the delivery under which somebody runs the invocation: it has
+ * waited in the socket of a worker that stood still, and tells nothing about who runs it now.
+ */
+function isOutdated(state: JournalState, { delivery }: DeliveredCommand): boolean {
+  return state.status === "active" && delivery !== undefined && delivery < state.delivery;
 }
 
 /** How many claims in a row, the coming one included, have brought no outcome. */

@@ -241,6 +241,14 @@ test("after maxTakeovers claims without an outcome the next one parks", () => {
   assert.equal(cellOf(decide(state, redelivered)), "park");
 });
 
+test("a delivery from before the one that was claimed takes nothing over", () => {
+  const journal = new JournalBuilder().add([claimed(MINE, 0, 3), entries.started()], { epoch: 1 });
+  const at = (delivery?: number) => cellOf(decide(journal.state, { ...redelivered, delivery }));
+  assert.deepEqual([1, 2, 3, 4, undefined].map(at), ["drop", "drop", AGAIN, AGAIN, AGAIN]);
+  journal.own(released());
+  assert.equal(at(2), AGAIN, "nobody runs it");
+});
+
 test("an outcome begins the count of takeovers anew", () => {
   const journal = takenOver(3).own(entries.outcome(0));
   assert.equal(nextTakeovers(journal.state), 1);

@@ -45,6 +45,8 @@ export interface JournalState {
   epoch: number;
   owner: string;
   commandSeq: number;
+  /** How often the command had been delivered when it was claimed; 0 when unknown. */
+  delivery: number;
   takeovers: number;
   /** True once the latest claim has brought an outcome. */
   progressed: boolean;
@@ -77,6 +79,7 @@ export function emptyState(): JournalState {
     epoch: 0,
     owner: "",
     commandSeq: 0,
+    delivery: 0,
     takeovers: 0,
     progressed: false,
     started: undefined,
@@ -187,6 +190,7 @@ function acceptEntry(
       state.epoch = epoch;
       state.owner = record.owner;
       state.commandSeq = Number(kind.value.commandSeq);
+      state.delivery = kind.value.delivery;
       state.takeovers = kind.value.takeovers;
       state.progressed = false;
       state.blocked = undefined;

@@ -5,7 +5,7 @@ import type { Seen } from "./_space.ts";
 export type Arrivals = readonly (readonly [member: string, ...calls: string[]])[];
 
 /** Calls of one member that are known; beyond, the oldest is forgotten. */
-const MAX_CALLS = 16;
+const MAX_CALLS = 4;
 
 /** What a barrier's key holds. */
 export interface BarrierState {

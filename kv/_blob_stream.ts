@@ -168,6 +168,7 @@ export class BlobStream {
       random: Math.random,
       what,
       mayExpire: false,
+      isReplicated: this.#reads.isReplicated,
       send: (attempt: Draft, left: AttemptBounds) => this.#send(message, attempt, left),
       last: (left: Bounds) => this.#reads.lastAtLeader(name, left),
       since: (revision: number, left: Bounds) =>

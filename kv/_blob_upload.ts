@@ -131,8 +131,7 @@ async function commit(
     mayLead = true;
     return stream.insist(bounds, (left) => stream.writeMeta(draft, last, { ...left, trace }))
       .catch((error) => {
-        mayLead = isJsflowError(error, "outcome_unknown") || bounds.signal?.aborted === true ||
-          stream.facts.replicas > 1; // where even a refusal may be mistaken
+        mayLead = isJsflowError(error, "outcome_unknown") || bounds.signal?.aborted === true;
         throw error;
       });
   };

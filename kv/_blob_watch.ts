@@ -14,7 +14,7 @@ import {
 import type { BlobStream } from "./_blob_stream.ts";
 import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
 import type { KeyNames } from "./_key_names.ts";
-import { listKeys } from "./_list_keys.ts";
+import { lastOfNames, listNames } from "./_list_keys.ts";
 import { StreamBucket } from "./_stream_bucket.ts";
 import { openWatch } from "./_watch.ts";
 import { BlobDamagedError } from "./blob_damaged_error.ts";
@@ -35,23 +35,28 @@ export async function* listBlobs(
 ): AsyncGenerator<BlobInfo, void, undefined> {
   const descriptions = descriptionsOf(stream, tokens);
   const matches = (token: string) => nameOf(token).startsWith(prefix);
-  let batch: string[] = [];
-  for await (const token of listKeys(descriptions, { pattern: ">", matches }, bounds)) {
-    batch.push(token);
-    if (batch.length < LIST_BATCH) continue;
+  const batch = new Map<string, number>();
+  const listed = listNames(descriptions, { pattern: ">", matches }, bounds);
+  for await (const { name, revision } of listed) {
+    batch.set(name, revision);
+    if (batch.size < LIST_BATCH) continue;
     yield* infosOf(descriptions, batch, bounds);
-    batch = [];
+    batch.clear();
   }
   yield* infosOf(descriptions, batch, bounds);
 }
 
+/** The blobs of descriptions that are known to have come to these revisions. */
 async function* infosOf(
   descriptions: Bucket,
-  batch: readonly string[],
+  batch: ReadonlyMap<string, number>,
   bounds: Bounds,
 ): AsyncGenerator<BlobInfo, void, undefined> {
-  if (batch.length === 0) return;
-  for (const raw of (await descriptions.lastOfMany(batch, bounds)).values()) {
+  if (batch.size === 0) return;
+  const isDoubtful = (name: string, last: RawEntry | undefined) =>
+    (last?.revision ?? 0) < (batch.get(name) ?? 0);
+  const found = await lastOfNames(descriptions, [...batch.keys()], { ...bounds, isDoubtful });
+  for (const raw of found.values()) {
     const meta = readable(descriptions.name, raw);
     if (meta?.isDeleted === false) yield meta.info;
   }

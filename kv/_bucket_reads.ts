@@ -62,10 +62,17 @@ export class BucketReads {
   readonly #ground: ReadGround;
   /** Whether any server that has the bucket answers, not the leader alone. */
   #isDirect: boolean;
+  #isReplicated: boolean;
 
   constructor(ground: ReadGround) {
     this.#ground = ground;
     this.#isDirect = ground.facts.allowDirect;
+    this.#isReplicated = ground.facts.replicas > 1;
+  }
+
+  /** Whether several servers have the bucket, as far as was seen last. */
+  get isReplicated(): boolean {
+    return this.#isReplicated;
   }
 
   /** The last revision of a key, from any server that has the bucket where that is allowed. */
@@ -152,6 +159,7 @@ export class BucketReads {
     const info = await tryStreamInfo(core, stream, { ...bounds });
     if (info === undefined) throw bucketNotFound(name, cause);
     this.#isDirect = info.config.allowDirect; // somebody may have changed it
+    this.#isReplicated = info.config.replicas > 1;
     return info;
   }
 
@@ -182,10 +190,12 @@ export class BucketReads {
           return await manager.streams.info(stream, { subjects_filter: subject });
         }),
     );
-    if (new Date(created as unknown as string).getTime() !== facts.createdMs) return false;
     if (config.num_replicas === 1) return true; // there is nobody else who could know more
+    const createdMs = new Date(created as unknown as string).getTime();
+    if (createdMs !== facts.createdMs) return createdMs > facts.createdMs; // another bucket
     const isEmpty = state.subjects?.[subject] === undefined;
-    if (isEmpty || !this.#canBatch) return isEmpty && state.last_seq >= revision;
+    if (isEmpty) return state.last_seq >= revision;
+    if (!this.#canBatch) return false; // there is no such answer: it stays open
     const { entries, upTo } = await this.#batch({ multi_last: [subject] }, 1, left());
     return upTo >= revision && entries.every((entry) => entry.revision < revision);
   }
@@ -211,7 +221,7 @@ export class BucketReads {
     });
     if (found !== undefined) {
       const entries = found.messages.map((message) => toRawEntry(subjectPrefix, message));
-      return { entries, upTo: found.upTo ?? 0 };
+      return { entries, upTo: found.upTo };
     }
     throw new JsflowError(
       "config_drift",

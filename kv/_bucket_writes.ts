@@ -95,6 +95,7 @@ export class BucketWrites {
       random,
       what: `write ${subjectPrefix}${name}`,
       mayExpire: write.ttlMs !== undefined,
+      isReplicated: reads.isReplicated,
       send: (draft, bounds) => this.#send(this.#headersOf(write, draft, traced), write, bounds),
       last: (bounds) => reads.lastAtLeader(name, bounds),
       since: (revision, bounds) => reads.since({ name, revision, leader: true }, bounds),

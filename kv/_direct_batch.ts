@@ -19,17 +19,14 @@ export type BatchQuery =
 /** What a batch consists of. */
 export interface DirectBatch {
   readonly messages: readonly StoredMessage[];
-  /** The last sequence that the server knew then; undefined when it found nothing. */
-  readonly upTo: number | undefined;
+  /** The last sequence that the server knew then; 0 when it found nothing. */
+  readonly upTo: number;
 }
 
 /** One answer. */
-interface Page {
-  readonly messages: readonly StoredMessage[];
+interface Page extends DirectBatch {
   /** Messages that there are besides. */
   readonly pending: number;
-  /** The last sequence that the server knew then; undefined when it is not told. */
-  readonly upTo: number | undefined;
 }
 
 /**
@@ -44,14 +41,14 @@ export async function readDirectBatch(
   signal: AbortSignal,
 ): Promise<DirectBatch> {
   const messages: StoredMessage[] = [];
-  let upTo: number | undefined;
+  let upTo = 0;
   for (let seq = request.from;;) {
-    const bound = upTo === undefined ? {} : { up_to_seq: upTo };
+    const bound = upTo === 0 ? {} : { up_to_seq: upTo };
     const limits = { batch: MAX_BATCH, max_bytes: MAX_BATCH_BYTES };
     const body = JSON.stringify({ ...request.query, seq, ...bound, ...limits });
     const page = await readPage(connection, { subject: request.subject, body }, signal);
     messages.push(...page.messages);
-    upTo ??= page.upTo;
+    upTo ||= page.upTo;
     const last = page.messages.at(-1);
     if (last === undefined || page.pending === 0) return { messages, upTo };
     seq = last.seq + 1;
@@ -97,10 +94,10 @@ function readPage(
 function endOf({ headers, data }: Msg): Omit<Page, "messages"> | Error | undefined {
   const code = headers?.code ?? 0;
   if (code === 0) return undefined;
-  if (code === NOT_FOUND) return { pending: 0, upTo: undefined };
+  if (code === NOT_FOUND) return { pending: 0, upTo: 0 };
   if (code === END_OF_BATCH) {
     const pending = Number(headers?.get("Nats-Num-Pending") || 0);
-    return { pending, upTo: Number(headers?.get("Nats-UpTo-Sequence")) || undefined };
+    return { pending, upTo: Number(headers?.get("Nats-UpTo-Sequence")) || 0 };
   }
   const isNobody = code === NO_RESPONDERS && data.length === 0;
   const text = `cannot read many messages: ${code} ${headers?.description ?? ""}`;

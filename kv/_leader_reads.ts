@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../client/clock.ts";
+import { systemClock } from "../client/clock.ts";
 import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
 import { isStartingUp } from "./_passing_error.ts";
 import { timeLeft } from "./_time_left.ts";
@@ -12,8 +12,8 @@ const PAUSES_MS: readonly number[] = [100, 200];
  * Another replica may lag behind, and then shows what was: that somebody is done, that a lock is
  * taken. What is decided by that without a write, no compare-and-set would mend.
  */
-export function readingAtLeader(bucket: Bucket, clock: Clock = systemClock): Bucket {
-  const last = (name: string, bounds: Bounds) => lastAtLeader({ bucket, clock }, name, bounds);
+export function readingAtLeader(bucket: Bucket): Bucket {
+  const last = (name: string, bounds: Bounds) => lastAtLeader(bucket, name, bounds);
   return {
     name: bucket.name,
     stream: bucket.stream,
@@ -31,11 +31,11 @@ export function readingAtLeader(bucket: Bucket, clock: Clock = systemClock): Buc
 
 /** A server that has just started may not know its buckets yet. */
 async function lastAtLeader(
-  { bucket, clock }: { readonly bucket: Bucket; readonly clock: Clock },
+  bucket: Bucket,
   name: string,
   bounds: Bounds,
 ): Promise<RawEntry | undefined> {
-  const left = timeLeft(bounds, clock);
+  const left = timeLeft(bounds, systemClock);
   for (let attempt = 0;; attempt++) {
     try {
       return await bucket.lastAtLeader(name, left());
@@ -43,7 +43,7 @@ async function lastAtLeader(
       const pauseMs = PAUSES_MS[attempt];
       const isFinal = !isStartingUp(error) || pauseMs === undefined;
       if (isFinal || pauseMs >= left().timeoutMs) throw error;
-      await clock.sleep(pauseMs, bounds.signal);
+      await systemClock.sleep(pauseMs, bounds.signal);
     }
   }
 }

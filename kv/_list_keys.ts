@@ -1,12 +1,29 @@
 import { tryStreamInfo } from "../client/streams.ts";
-import { translateError } from "../client/translate_error.ts";
-import type { Bounds, Bucket } from "./_bucket.ts";
+import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
 import { bucketNotFound } from "./_bucket_errors.ts";
 import type { NameFilter } from "./_key_names.ts";
 import { readEntries } from "./_read_entries.ts";
 
 /** Keys that the leader is asked for at a time. */
 const MAX_PARALLEL_READS = 64;
+
+/** The keys that hold a value, each once; see {@link listNames}. */
+export async function* listKeys(
+  bucket: Bucket,
+  filter: NameFilter,
+  bounds: Bounds,
+): AsyncGenerator<string, void, undefined> {
+  for await (const { key } of listNames(bucket, filter, bounds)) yield key;
+}
+
+/** A key that holds a value. */
+export interface ListedName {
+  readonly key: string;
+  /** The key as it stands in the subject. */
+  readonly name: string;
+  /** The revision by which it was found. */
+  readonly revision: number;
+}
 
 /**
  * The keys that hold a value, each once.
@@ -15,11 +32,11 @@ const MAX_PARALLEL_READS = 64;
  * while they are listed is not delivered where the listing expects it: those that were written
  * meanwhile are looked up by name.
  */
-export async function* listKeys(
+export async function* listNames(
   bucket: Bucket,
   filter: NameFilter,
   bounds: Bounds,
-): AsyncGenerator<string, void, undefined> {
+): AsyncGenerator<ListedName, void, undefined> {
   const { pattern, matches } = filter;
   const keyOf = (name: string) => {
     const key = bucket.keys.decode(name);
@@ -29,29 +46,37 @@ export async function* listKeys(
   const seen = new Map<string, boolean>();
   const before = await lastSequence(bucket, bounds);
   const query = { pattern, from: "last", headersOnly: true } as const;
-  for await (const { name, operation } of readEntries(bucket, query, bounds)) {
+  for await (const { name, operation, revision } of readEntries(bucket, query, bounds)) {
     const key = keyOf(name);
     if (key === undefined || seen.get(name)) continue;
     seen.set(name, operation === "put"); // a replica that is behind may give what follows a removal
-    if (operation === "put") yield key;
+    if (operation === "put") yield { key, name, revision };
   }
   if (await lastSequence(bucket, bounds) === before) return;
   const names = (await storedNames(bucket, pattern, bounds)).filter((name) => !seen.has(name));
-  for (const name of await valuesAmong(bucket, names, bounds)) {
+  const isDoubtful = (_name: string, last: RawEntry | undefined) => last?.operation !== "put";
+  const last = await lastOfNames(bucket, names, { ...bounds, isDoubtful });
+  for (const { name, operation, revision } of last.values()) {
     const key = keyOf(name);
-    if (key !== undefined) yield key;
+    if (key !== undefined && operation === "put") yield { key, name, revision };
   }
 }
 
-/** Those that hold a value; a replica may be behind, so its no is not believed. */
-async function valuesAmong(
+/** How the last revisions of names are read. */
+export interface LastOfNamesOptions extends Bounds {
+  /** Whether a replica that says so may be behind. */
+  readonly isDoubtful: (name: string, last: RawEntry | undefined) => boolean;
+}
+
+/** The last revisions of names; what is doubtful is asked of the leader. */
+export async function lastOfNames(
   bucket: Bucket,
   names: readonly string[],
-  bounds: Bounds,
-): Promise<readonly string[]> {
+  { isDoubtful, ...bounds }: LastOfNamesOptions,
+): Promise<Map<string, RawEntry>> {
   const found = await bucket.lastOfMany(names, bounds);
-  const isValue = (name: string) => found.get(name)?.operation === "put";
-  const doubtful = bucket.facts.replicas === 1 ? [] : names.filter((name) => !isValue(name));
+  if (bucket.facts.replicas === 1) return found;
+  const doubtful = names.filter((name) => isDoubtful(name, found.get(name)));
   for (let at = 0; at < doubtful.length; at += MAX_PARALLEL_READS) {
     await Promise.all(
       doubtful.slice(at, at + MAX_PARALLEL_READS).map(async (name) => {
@@ -60,7 +85,7 @@ async function valuesAmong(
       }),
     );
   }
-  return names.filter(isValue);
+  return found;
 }
 
 async function lastSequence(bucket: Bucket, bounds: Bounds): Promise<number> {
@@ -75,12 +100,8 @@ async function storedNames(bucket: Bucket, pattern: string, bounds: Bounds): Pro
   const what = `list the keys of bucket ${bucket.name}`;
   const subjects = await core.guard(what, { ...bounds, jetstream: true }, async (signal) => {
     const manager = await core.manager({ ...bounds, signal });
-    try {
-      const query = { subjects_filter: subjectPrefix + pattern };
-      return Object.keys((await manager.streams.info(stream, query)).state.subjects ?? {});
-    } catch (error) {
-      throw translateError(error, what);
-    }
+    const query = { subjects_filter: subjectPrefix + pattern };
+    return Object.keys((await manager.streams.info(stream, query)).state.subjects ?? {});
   });
   return subjects.map((subject) => subject.slice(subjectPrefix.length));
 }

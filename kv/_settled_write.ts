@@ -34,6 +34,8 @@ export interface WriteGround {
   readonly what: string;
   /** Whether the revision may be gone by itself soon. */
   readonly mayExpire: boolean;
+  /** Whether several servers store it: one that leads no more may answer as well. */
+  readonly isReplicated: boolean;
 }
 
 /** The bounds of one attempt; the time includes a wait for the connection. */
@@ -168,7 +170,7 @@ class SettledWrite {
    *
    * On replicas a refusal alone proves nothing: a leader that was replaced refuses what came to
    * its successor as well. But where it names a later revision, that one was stored for certain,
-   * and the successor has refused the write too.
+   * and the successor has refused the write too. Refusals that name none come of replicas only.
    */
   async #settle(cause: unknown): Promise<Outcome> {
     const { nonce, replaces = NOTHING } = this.#draft;
@@ -176,8 +178,10 @@ class SettledWrite {
     if (this.#isBlind) return undefined; // looked at anew
     const refused = { error: this.#ground.conflict(expected, cause) };
     const unknown = { error: this.#unknown(cause) };
-    const hasMovedOn = revisionIn(cause) > expected;
-    if (hasMovedOn && !this.#isOpenEnded) return refused;
+    const named = revisionIn(cause);
+    const hasMovedOn = named !== undefined && named > expected;
+    const isCertain = hasMovedOn || (named !== undefined && !this.#ground.isReplicated);
+    if (isCertain && !this.#isOpenEnded) return refused;
     this.#isDoubtful = true;
     const last = await this.#ground.last(this.#step());
     if (last === undefined && this.#maybeStored && hasMovedOn) return unknown;
@@ -214,7 +218,8 @@ class SettledWrite {
     if (signal?.aborted) throw signal.reason;
     if (this.#isOpen && hasCode(failure, AMBIGUOUS)) this.#maybeStored = true;
     // What one server can't store, the one that leads by now may have stored.
-    if (this.#isOpen && isJsflowError(failure, "jetstream_unavailable")) this.#isDoubtful = true;
+    const mayHaveGone = this.#isOpen && this.#ground.isReplicated;
+    if (mayHaveGone && isJsflowError(failure, "jetstream_unavailable")) this.#isDoubtful = true;
     if (failure !== undefined && !this.#mayPass(failure)) return this.#end(failure);
     if (hasCode(failure, UNANSWERED)) {
       const gone = await this.#findGone();
@@ -299,9 +304,9 @@ function apiCodeOf(error: unknown): number | undefined {
   return typeof code === "number" ? code : apiCodeOf(error.cause);
 }
 
-/** The key's last revision as the refusal names it; 0 where it names none. */
-function revisionIn(refusal: unknown): number {
+/** The key's last revision as a refusal names it, 0 for none; undefined where it names nothing. */
+function revisionIn(refusal: unknown): number | undefined {
   const { cause } = refusal as { readonly cause?: unknown };
-  const text = cause instanceof Error ? cause.message : "";
-  return Number(/: (\d{1,15})$/.exec(text)?.[1] ?? 0);
+  const digits = cause instanceof Error ? /: (\d{1,15})$/.exec(cause.message)?.[1] : undefined;
+  return digits === undefined ? undefined : Number(digits);
 }

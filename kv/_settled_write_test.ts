@@ -112,6 +112,7 @@ class ReplicatedKey {
       random: () => 0.5,
       what: "write",
       mayExpire: false,
+      isReplicated: true,
       send: (draft, bounds) => this.#send(draft, bounds),
       last: () => asked((upTo) => toEntry(this.#kept(upTo).at(-1))),
       since: (revision) =>
@@ -291,8 +292,7 @@ test("whatever a server says that leads no more, no verdict is wrong", async () 
     }),
     { numRuns: 4_000 },
   );
-  console.log(Object.fromEntries(verdicts));
-  const decided = (verdicts.get("stored") ?? 0) + (verdicts.get("revision_conflict") ?? 0);
-  assert.ok((verdicts.get("revision_conflict") ?? 0) > 200, "conflicts are recognized");
-  assert.ok(decided > 3_000, `${decided} verdicts`);
+  const [stored = 0, conflicts = 0] = ["stored", "revision_conflict"].map((it) => verdicts.get(it));
+  assert.ok(conflicts > 200, `${conflicts} conflicts`);
+  assert.ok(stored + conflicts > 3_000, `${stored + conflicts} verdicts`);
 });

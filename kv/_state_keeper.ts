@@ -66,18 +66,23 @@ export class StateKeeper<S> implements LeaseKeeper {
   /** Goes on trying while the server is away. */
   async giveBack(bounds: Bounds): Promise<boolean> {
     const isWorthIt = (error: unknown, failures: number) =>
-      isOutrun(error) || isPassing(error) || (isStartingUp(error) && failures < CONFIRMATIONS);
+      isPassing(error) || (isStartingUp(error) && failures < CONFIRMATIONS);
     const standing = await this.#persist(bounds, isWorthIt, (left) => this.#free(left));
     // An earlier attempt, whose answer was lost, may have done it.
     return standing !== "lost" || (this.#mayBeFree && this.#rules.mustBeStored !== true);
   }
 
   async #free(bounds: Bounds): Promise<Standing> {
+    let isTried = false;
+    const free = (state: S) => {
+      isTried = true;
+      return this.#rules.free(state);
+    };
     try {
-      return await this.#change((state) => this.#rules.free(state), bounds);
+      return await this.#change(free, bounds);
     } catch (error) {
-      this.#mayBeFree ||= bounds.signal?.aborted === true ||
-        isJsflowError(error, "outcome_unknown");
+      const isOpen = bounds.signal?.aborted === true || isJsflowError(error, "outcome_unknown");
+      this.#mayBeFree ||= isTried && isOpen;
       throw error;
     }
   }

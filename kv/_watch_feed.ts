@@ -1,7 +1,9 @@
+import type { CallBounds } from "../client/call_options.ts";
 import { systemClock } from "../client/clock.ts";
 import type { StreamDelivery } from "../client/delivery.ts";
 import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
+import { readStreamInfo, type StreamInfo } from "../client/stream_info.ts";
 import { streamInfo } from "../client/streams.ts";
 import { translateError } from "../client/translate_error.ts";
 import type { Logger } from "../trace/native.ts";
@@ -24,11 +26,6 @@ const FIRST_TIMEOUT_MS = 1_500;
  * of the server it may only not be loaded yet.
  */
 const CONFIRMATIONS = 4;
-/**
- * Milliseconds for which a replicated bucket must seem to be gone, or to have lost what it held: so
- * long a leader that was cut off from the others may go on to answer.
- */
-export const ABSENCE_MS: number = 20_000;
 
 const logger: Logger = jsflowLogger("kv");
 
@@ -55,6 +52,7 @@ export interface EntryFeedOptions {
   readonly headersOnly?: boolean | undefined;
   /** Revisions that the reader holds at most. */
   readonly maxPending: number;
+  /** @default WATCH_TIMING */
   readonly timing?: WatchTiming | undefined;
   readonly reader: FeedReader;
 }
@@ -69,6 +67,7 @@ export interface EntryFeedOptions {
  */
 export class EntryFeed {
   readonly #options: EntryFeedOptions;
+  readonly #timing: WatchTiming;
   readonly #position: FeedPosition;
   readonly #closed = new AbortController();
   readonly #farewells = new Farewells();
@@ -84,13 +83,16 @@ export class EntryFeed {
   /** Looks in a row at which the bucket seemed to be gone. */
   #absences = 0;
   #absentSince = 0;
+  /** Whether the look that goes on is one of them. */
+  #seemsGone = false;
   #wasServed = false;
   #wasCaughtUp = false;
   #isReplaced = false;
 
   constructor(options: EntryFeedOptions) {
     this.#options = options;
-    const { bucket: { core, facts }, from } = options;
+    const { bucket: { core, facts }, from, timing = WATCH_TIMING } = options;
+    this.#timing = timing;
     this.#position = new FeedPosition(from, facts);
     this.#forget = onReconnect(core, () => this.#renew());
     this.#running = this.#run();
@@ -157,6 +159,7 @@ export class EntryFeed {
 
   /** One session; rejects when there is no use in another one. */
   async #attempt(): Promise<void> {
+    this.#seemsGone = false;
     try {
       if (!this.#position.hasBegun) await this.#begin();
       await this.#serve(this.#session = this.#createSession());
@@ -166,6 +169,7 @@ export class EntryFeed {
       core.telemetry.count("fetchErrors");
       this.#failures++;
       const cause = this.#explain(error);
+      if (!this.#seemsGone) this.#absences = 0; // nobody knows what there was meanwhile
       if (isFatal(cause, this.#wasServed)) throw cause;
       logger.debug("a watch of bucket {bucket} is held up: {error}", { bucket: name, error });
     }
@@ -216,13 +220,13 @@ export class EntryFeed {
   }
 
   #createSession(): WatchSession {
-    const { bucket, headersOnly = false, maxPending, pattern, timing } = this.#options;
+    const { bucket, headersOnly = false, maxPending, pattern } = this.#options;
     this.#carried = this.#held;
     return new WatchSession({
       bucket,
       plan: { pattern, headersOnly, start: this.#position.start },
       capacity: maxPending - this.#held,
-      timing: timing ?? WATCH_TIMING,
+      timing: this.#timing,
       onMessage: (delivery) => this.#receive(delivery),
       onServed: () => {
         this.#wasServed = true;
@@ -238,13 +242,28 @@ export class EntryFeed {
     this.#position.catchUp();
     if (!this.#position.isCaughtUp) {
       try {
-        this.#position.lowerTarget(await this.#lastMatch());
+        this.#position.lowerTarget(await this.#currentTarget());
       } catch {
         return; // the next look tries again
       }
       this.#position.catchUp();
     }
     this.#tellCaughtUp();
+  }
+
+  /**
+   * The last revision that is meant by now. Whoever says that there is less than at the beginning
+   * may be a leader that was cut off: it must have come as far as the bucket was then.
+   */
+  async #currentTarget(): Promise<number> {
+    const { bucket, pattern } = this.#options;
+    const last = await this.#lastMatch();
+    const { created, lastSequence, isEmpty } = await describeMatches(bucket, pattern, this.#bounds);
+    const isUpToDate = created.getTime() === bucket.facts.createdMs &&
+      lastSequence >= this.#position.end;
+    if (isUpToDate && isEmpty) return 0;
+    if (isUpToDate && last > 0) return last;
+    throw new JsflowError("jetstream_unavailable", "the bucket is not up to date");
   }
 
   /** Returns the last revision of the stream, once it is known to be the one that is meant. */
@@ -262,17 +281,18 @@ export class EntryFeed {
       : `it ends at revision ${lastSequence}, but was at ${end} before: it lost what it held, or ` +
         "was replaced by an older copy; read it anew";
     // Only what is newer can't be told by a leader that has missed something.
-    if (created.getTime() > facts.createdMs || this.#isBelievable()) throw this.#gone(why);
+    if (created.getTime() > facts.createdMs || this.#noteAbsence()) throw this.#gone(why);
     throw new JsflowError("jetstream_unavailable", "the bucket is not up to date");
   }
 
   /** Takes down that the bucket seems to be gone; returns whether that has lasted. */
-  #isBelievable(): boolean {
-    const { bucket: { facts }, timing } = this.#options;
+  #noteAbsence(): boolean {
+    const { facts } = this.#options.bucket;
     const now = performance.now();
+    this.#seemsGone = true;
     if (this.#absences++ === 0) this.#absentSince = now;
     if (this.#absences < CONFIRMATIONS) return false;
-    return facts.replicas === 1 || now - this.#absentSince >= (timing?.absenceMs ?? ABSENCE_MS);
+    return facts.replicas === 1 || now - this.#absentSince >= this.#timing.absenceMs;
   }
 
   #gone(why: string, cause?: unknown): JsflowError {
@@ -281,7 +301,7 @@ export class EntryFeed {
   }
 
   #explain(error: unknown): unknown {
-    if (isJsflowError(error, "stream_not_found") && this.#isBelievable()) {
+    if (isJsflowError(error, "stream_not_found") && this.#noteAbsence()) {
       return this.#gone("it does not exist; it was deleted, or check its name", error);
     }
     return translateError(error, `watch bucket ${this.#options.bucket.name}`);
@@ -328,6 +348,21 @@ export class EntryFeed {
     this.#session?.relax();
     this.#options.reader.caughtUp(this.#position.revision);
   }
+}
+
+/** What one server says of a bucket's stream, and whether it has anything that a pattern matches. */
+async function describeMatches(
+  { core, name, stream, subjectPrefix }: Bucket,
+  pattern: string,
+  bounds: CallBounds,
+): Promise<StreamInfo & { readonly isEmpty: boolean }> {
+  const options = { ...bounds, jetstream: true, failOnDisconnect: true };
+  return await core.guard(`watch bucket ${name}`, options, async (signal) => {
+    const { streams } = await core.manager({ ...bounds, signal });
+    const native = await streams.info(stream, { subjects_filter: subjectPrefix + pattern });
+    const isEmpty = Object.keys(native.state.subjects ?? {}).length === 0;
+    return { ...readStreamInfo(native), isEmpty };
+  });
 }
 
 function toEntry({ subjectPrefix }: Bucket, delivery: StreamDelivery): RawEntry {

@@ -53,8 +53,8 @@ export class FeedPosition {
    * The feed begins now, when the bucket ends at this revision. `target` is the last one that is
    * meant, where the consumer may live on a server that does not have it yet.
    */
-  begin(end: number, target: number = 0): void {
-    this.#boundary = end;
+  begin(end: number, target: number): void {
+    this.#boundary = Math.max(end, target); // the two may come from different servers
     this.#target = target;
     if (this.#from === "new") this.#lastSeen = end;
   }

@@ -10,7 +10,7 @@ function delivery(streamSeq: number, pending: number, storedAt = `${streamSeq}`)
 
 function begun(from: FeedStart, end: number, facts = { history: 1, replicas: 1 }): FeedPosition {
   const position = new FeedPosition(from, facts);
-  position.begin(end);
+  position.begin(end, 0);
   return position;
 }
 
@@ -93,6 +93,14 @@ test("when there was nothing, all that comes later is reported, however often it
   const position = begun("last", 10, { history: 1, replicas: 3 });
   position.opened(0);
   assert.deepEqual(position.start, { atRevision: 1 });
+});
+
+test("an end that a server tells that is behind is none", () => {
+  const position = new FeedPosition("last", { history: 1, replicas: 3 });
+  position.begin(6, 8);
+  position.opened(1);
+  position.receive(delivery(6, 0));
+  assert.deepEqual([position.isCaughtUp, position.end], [false, 8]);
 });
 
 test("a server that is behind has not delivered the state before the last of it", () => {

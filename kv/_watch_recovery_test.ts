@@ -29,7 +29,7 @@ import {
 } from "./testdata/watch_ground.ts";
 import type { WatchOptions } from "./watch.ts";
 
-const QUICK_TIMING: WatchTiming = { heartbeatMs: 100, auditMs: 3_000 };
+const QUICK_TIMING: WatchTiming = { heartbeatMs: 100, auditMs: 3_000, absenceMs: 20_000 };
 
 /** The bucket of a ground, through a client. */
 async function bucketOf(client: Client): Promise<Bucket> {
@@ -197,6 +197,7 @@ for (const later of [["4"], []]) {
   test(`${where} delivery that somebody else took comes again`, async () => {
     await withScene({ max_msgs_per_subject: 64 }, async ({ bucket, ground }) => {
       const reading = new Reading(bucket, { maxPending: 1 }, {
+        ...QUICK_TIMING,
         heartbeatMs: 1_000,
         auditMs: 100,
       });

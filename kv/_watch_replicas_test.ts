@@ -17,9 +17,10 @@ import { StreamBucket } from "./_stream_bucket.ts";
 import { listKeys } from "./_list_keys.ts";
 import { RunningWatch } from "./_watch.ts";
 import { parseWatchOptions } from "./_watch_options.ts";
-import { WATCH_TIMING } from "./_watch_session.ts";
+import { WATCH_TIMING, type WatchTiming } from "./_watch_session.ts";
 import { openStore } from "./open_store.ts";
 import { collect } from "./testdata/store_ground.ts";
+import { altered, type Tap, tappedCore } from "./testdata/tapped_core.ts";
 import {
   brief,
   BUCKET,
@@ -30,8 +31,8 @@ import {
 } from "./testdata/watch_ground.ts";
 
 /** The bucket, as if it had replicas. */
-async function replicated(client: Client, Kind = StreamBucket): Promise<Bucket> {
-  const core = coreOf(client);
+async function replicated(client: Client, Kind = StreamBucket, tap: Tap = {}): Promise<Bucket> {
+  const core = await tappedCore(coreOf(client), tap);
   return new Kind({
     core,
     name: BUCKET,
@@ -51,13 +52,17 @@ class BehindBucket extends StreamBucket {
   }
 }
 
-function watchOf(bucket: Bucket, seen: string[], absenceMs?: number): RunningWatch<string> {
+function watchOf(
+  bucket: Bucket,
+  seen: string[],
+  timing: WatchTiming = WATCH_TIMING,
+): RunningWatch<string> {
   return new RunningWatch({
     bucket,
     codec: text(),
     settings: parseWatchOptions(bucket, {}),
     onChange: (change) => void seen.push(brief(change)),
-    timing: { ...WATCH_TIMING, absenceMs },
+    timing,
   });
 }
 
@@ -98,7 +103,7 @@ test("a server that does not know a replicated bucket is not believed at once", 
 test("that a replicated bucket is gone is believed in the end", async () => {
   await withWatchGround({}, async (ground) => {
     await ground.withClient(async (client) => {
-      const watch = watchOf(await replicated(client), [], 1_500);
+      const watch = watchOf(await replicated(client), [], { ...WATCH_TIMING, absenceMs: 1_500 });
       await watch.ready;
       const startedAt = performance.now();
       await ground.remove();
@@ -107,6 +112,83 @@ test("that a replicated bucket is gone is believed in the end", async () => {
       assert.ok(tookMs >= 1_500, `it has lasted ${tookMs} ms`);
     });
   });
+});
+
+test("looks between which nobody could look are not in a row", async () => {
+  await withWatchGround({}, async (ground) => {
+    await ground.put("a", "1");
+    await ground.withClient(async (client) => {
+      const findings = ["gone", "gone", "gone", "silence", "gone"];
+      const answer: Tap["answer"] = async (subject, send) => {
+        const finding = subject.includes(".CONSUMER.CREATE.") ? findings.shift() : undefined;
+        if (finding === undefined) return await send();
+        if (finding === "gone") return await client.connection.request("$JS.API.STREAM.INFO.NONE");
+        throw Object.assign(new Error("no answer"), { name: "TimeoutError" });
+      };
+      const seen: string[] = [];
+      const bucket = await replicated(client, StreamBucket, { answer });
+      const watch = watchOf(bucket, seen, { ...WATCH_TIMING, absenceMs: 0 });
+      await watch.ready;
+      assert.deepEqual([seen, findings], [["*a=1"], []]);
+      await watch.close();
+    });
+  });
+});
+
+test("a leader that was cut off does not tell that a state is complete", async () => {
+  await withWatchGround({}, async (ground) => {
+    await ground.put("a", "1");
+    await ground.withClient(async (client) => {
+      let looks = 0;
+      const answer: Tap["answer"] = async (subject, send) => {
+        if (subject.includes(".CONSUMER.INFO.")) looks++; // from now on a deposed leader answers
+        const message = await send();
+        if (looks > 0) return message;
+        const isInfo = subject.includes(".STREAM.INFO.");
+        if (isInfo) return altered(message, ({ state }) => void state.last_seq++);
+        const isLast = subject.includes(".STREAM.MSG.GET.");
+        return isLast ? altered(message, ({ message }) => void message.seq++) : message;
+      };
+      const seen: string[] = [];
+      const bucket = await replicated(client, StreamBucket, { answer });
+      const watch = watchOf(bucket, seen, { ...WATCH_TIMING, heartbeatMs: 100 });
+      let isReady = false;
+      watch.ready.then(() => isReady = true, () => {});
+      await waitUntil(() => looks >= 3, { what: "it looks again and again" });
+      assert.equal(isReady, false);
+      await ground.put("b", "1");
+      await watch.ready;
+      assert.deepEqual(seen, ["*a=1", "*b=1"]);
+      await watch.close();
+    });
+  });
+});
+
+test("what is removed before it was delivered is not waited for", async () => {
+  for (const history of [1, 5]) {
+    await withWatchGround({ max_msgs_per_subject: history }, async (ground) => {
+      for (const keys of [["a", "b"], ["b"]]) {
+        for (const key of keys) await ground.put(key, "1");
+        await ground.withClient(async (client) => {
+          const answer: Tap["answer"] = async (subject, send) => {
+            const message = await send();
+            if (subject.includes(".STREAM.MSG.GET.")) {
+              await ground.manager.streams.purge(STREAM, { filter: `${PREFIX}b` });
+            }
+            return message;
+          };
+          const seen: string[] = [];
+          const bucket = await replicated(client, StreamBucket, { answer });
+          const watch = watchOf(bucket, seen, { ...WATCH_TIMING, heartbeatMs: 100 });
+          await watch.ready;
+          assert.deepEqual(seen, keys.length === 1 ? [] : ["*a=1"]);
+          await watch.close();
+        });
+        await ground.remove();
+        await ground.make();
+      }
+    });
+  }
 });
 
 /** Makes two nodes lead, one the bucket and one the cluster, and returns them and the third. */
@@ -134,7 +216,7 @@ test("an older bucket of the name may be what a leader remembers; a newer one is
       const startedAt = performance.now();
       const lasted = async (ms: number) => {
         const other = Object.assign(await replicated(client), { facts: madeAt(ms) });
-        const watch = watchOf(other, [], 3_000);
+        const watch = watchOf(other, [], { ...WATCH_TIMING, absenceMs: 3_000 });
         await assert.rejects(watch.closed, (error) => isJsflowError(error, "bucket_not_found"));
         return performance.now() - startedAt;
       };

@@ -20,12 +20,19 @@ export interface WatchTiming {
    * is read or something seems to be wrong.
    */
   readonly auditMs: number;
-  /** Milliseconds for which a replicated bucket must seem to be gone. @default ABSENCE_MS */
-  readonly absenceMs?: number | undefined;
+  /**
+   * Milliseconds for which a replicated bucket must seem to be gone, or to have lost what it held:
+   * so long a leader that was cut off from the others may go on to answer.
+   */
+  readonly absenceMs: number;
 }
 
 /** How users' watches do it. */
-export const WATCH_TIMING: WatchTiming = { heartbeatMs: 1_000, auditMs: 30_000 };
+export const WATCH_TIMING: WatchTiming = {
+  heartbeatMs: 1_000,
+  auditMs: 30_000,
+  absenceMs: 20_000,
+};
 
 /** Looks in a row that find messages waiting while none comes. */
 const MAX_SUSPICIONS = 5;

@@ -1,10 +1,26 @@
 import { homedir, tmpdir } from "node:os";
 import process from "node:process";
 
+/** Variables by their names. */
+type Environment = Readonly<Record<string, string | undefined>>;
+
+let environment: Environment = process.env;
+
+/** Lets other variables be read while something runs; those of the process are left alone. */
+export async function withEnvironment<R>(other: Environment, run: () => Promise<R>): Promise<R> {
+  const before = environment;
+  environment = other;
+  try {
+    return await run();
+  } finally {
+    environment = before;
+  }
+}
+
 /** An environment variable, or undefined when it is unset, empty, or must not be read. */
 export function environmentVariable(name: string): string | undefined {
   try {
-    return process.env[name] || undefined;
+    return environment[name] || undefined;
   } catch {
     return undefined; // Deno without --allow-env
   }

@@ -4,26 +4,28 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { withEnvironment } from "./_environment.ts";
 import { findServer, readServerVersion, serverCachePath } from "./find_server.ts";
 import { floorServerVersion, newestServerVersion } from "./server_versions.ts";
 
-const VARIABLES = ["NATS_SERVER", "XDG_CACHE_HOME", "PATH"];
 const onWindows = process.platform === "win32";
 
 /** A folder of its own for programs, and no others to be found. */
-async function inEmptyWorld(run: (folder: string) => Promise<void>): Promise<void> {
-  const saved = VARIABLES.map((name) => [name, process.env[name]] as const);
+interface World {
+  readonly folder: string;
+  /** What is read, since the process's variables belong to all tests that run in it. */
+  readonly variables: Record<string, string>;
+}
+
+async function inEmptyWorld(run: (world: World) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "jsflow-find-"));
-  delete process.env["NATS_SERVER"];
-  process.env["XDG_CACHE_HOME"] = join(folder, "cache");
-  process.env["PATH"] = join(folder, "bin");
+  const variables: Record<string, string> = {
+    XDG_CACHE_HOME: join(folder, "cache"),
+    PATH: join(folder, "bin"),
+  };
   try {
-    await run(folder);
+    await withEnvironment(variables, () => run({ folder, variables }));
   } finally {
-    for (const [name, value] of saved) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
     await rm(folder, { recursive: true });
   }
 }
@@ -37,7 +39,7 @@ async function writeProgram(path: string, version: string): Promise<string> {
 }
 
 test("the variable comes first, then the cache, then the PATH", { skip: onWindows }, async () => {
-  await inEmptyWorld(async (folder) => {
+  await inEmptyWorld(async ({ folder, variables }) => {
     const onPath = await writeProgram(join(folder, "bin", "nats-server"), "2.11.1");
     assert.equal(await findServer(), onPath);
     const cachePath = serverCachePath(newestServerVersion) ?? "";
@@ -45,15 +47,15 @@ test("the variable comes first, then the cache, then the PATH", { skip: onWindow
     assert.equal(cachePath, inCache);
     await writeProgram(cachePath, newestServerVersion);
     assert.equal(await findServer(), cachePath);
-    process.env["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
+    variables["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
     assert.equal(await findServer(), join(folder, "mine"));
   });
 });
 
 test("a version is taken from wherever it is", { skip: onWindows }, async () => {
-  await inEmptyWorld(async (folder) => {
+  await inEmptyWorld(async ({ folder, variables }) => {
     const onPath = await writeProgram(join(folder, "bin", "nats-server"), floorServerVersion);
-    process.env["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
+    variables["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
     assert.equal(await findServer({ version: "2.12.0" }), join(folder, "mine"));
     assert.equal(await findServer({ version: floorServerVersion }), onPath);
     const cached = serverCachePath(floorServerVersion) ?? "";
@@ -73,8 +75,8 @@ test("another version in the cache is better than none", { skip: onWindows }, as
 });
 
 test("the error names every place and what to do", { skip: onWindows }, async () => {
-  await inEmptyWorld(async (folder) => {
-    process.env["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
+  await inEmptyWorld(async ({ folder, variables }) => {
+    variables["NATS_SERVER"] = await writeProgram(join(folder, "mine"), "2.12.0");
     await assert.rejects(findServer({ version: "0.0.1" }), (error: Error) => {
       assert.match(error.message, /^cannot find nats-server 0\.0\.1; looked at:/);
       assert.match(error.message, /cache\/jsflow\/nats-server\/0\.0\.1\/nats-server: not there/);
@@ -91,9 +93,9 @@ test(
   "a variable that leads nowhere is an error, not passed over",
   { skip: onWindows },
   async () => {
-    await inEmptyWorld(async (folder) => {
+    await inEmptyWorld(async ({ folder, variables }) => {
       await writeProgram(join(folder, "bin", "nats-server"), "2.11.1");
-      process.env["NATS_SERVER"] = join(folder, "nothing");
+      variables["NATS_SERVER"] = join(folder, "nothing");
       await assert.rejects(findServer(), /NATS_SERVER is ".*nothing", which is no program/);
     });
   },

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { fromBinary } from "@bufbuild/protobuf";
 import type { MsgRequest } from "@nats-io/jetstream";
 import type { Client } from "../client/mod.ts";
 import type { InvocationHandle, JournalEvent } from "../durable/mod.ts";
+import { RecordSchema } from "../durable/gen/jsflow/durable/v1/journal_pb.ts";
 import { waitUntil } from "../testing/mod.ts";
 
 /** A journal record as the server stores it. */
@@ -34,6 +36,15 @@ export async function rawJournal(client: Client, address: JournalAddress): Promi
     if (!message) return records;
     records.push({ seq: message.seq, hex: Buffer.from(message.data).toString("hex") });
   }
+}
+
+/** Under which delivery of its command the latest claim was made; undefined when there is none. */
+export function claimedDelivery(records: readonly RawRecord[]): number | undefined {
+  const claims = records.flatMap(({ hex }) =>
+    fromBinary(RecordSchema, Buffer.from(hex, "hex")).entries
+  )
+    .flatMap(({ kind }) => kind.case === "claimed" ? [kind.value.delivery] : []);
+  return claims.at(-1);
 }
 
 /** All events of a journal. */

@@ -5,7 +5,7 @@ import { faultCount } from "./_fault_count.ts";
 import { type FiveStepsScene, openScene, STEP_NAMES } from "./_five_steps_scene.ts";
 import { type Gate, newGate } from "./_gate.ts";
 import { type Ground, onGround } from "./_ground.ts";
-import { countEvents, journalEvents, outcomeNames } from "./_journals.ts";
+import { claimedDelivery, countEvents, journalEvents, outcomeNames } from "./_journals.ts";
 import { inPool } from "./_pool.ts";
 import { readEffects } from "./programs/effects.ts";
 import { fiveSteps, fiveStepsResult, STEPS } from "./programs/five_steps.ts";
@@ -95,6 +95,7 @@ test("a worker frozen before its claim leaves the invocation to whoever claimed 
     const { first, handle, journal } = scene;
     const gate = await rescueWhileFrozen(scene, 0);
     const before = await journal();
+    assert.equal(claimedDelivery(before), 2, "by this the first worker knows that it is late");
 
     first.kill("SIGCONT");
     await first.waitForLine(/^refused append 1$/, { timeoutMs: 20_000 });

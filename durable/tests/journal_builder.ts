@@ -43,8 +43,8 @@ export const events = {
 
 /** Entries by the word that tests use for them. */
 export const entries = {
-  claimed: (commandSeq: number, takeovers: number = 0): Entry =>
-    entryOf({ case: "claimed", value: { commandSeq: BigInt(commandSeq), takeovers } }),
+  claimed: (commandSeq: number, takeovers: number = 0, delivery: number = 0): Entry =>
+    entryOf({ case: "claimed", value: { commandSeq: BigInt(commandSeq), takeovers, delivery } }),
   started: (party?: Party): Entry =>
     entryOf({ case: "started", value: { start: party ? { party } : {} } }),
   attached: (party: Party): Entry => entryOf({ case: "attached", value: { party } }),

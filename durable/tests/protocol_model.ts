@@ -316,6 +316,7 @@ export class ProtocolModel {
     const decision = this.#decide(idle, idle.view !== state.journal);
     switch (decision.do) {
       case "defer":
+      case "drop":
         return replace(state, task);
       case "settle":
         return this.#settled(state, task, { ...idle, phase: "ack" }, decision.then);
