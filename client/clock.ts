@@ -9,7 +9,7 @@ export interface Clock {
   /** Monotonic clock in milliseconds, from an arbitrary origin. It never goes back. */
   monotonic(): number;
   /**
-   * Resolves after `ms` milliseconds.
+   * Resolves after `ms` milliseconds; soon, when they are over already.
    *
    * Rejects with the signal's reason as soon as it aborts, and leaves no listener behind.
    */
@@ -22,7 +22,7 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
     try {
-      await after(ms, undefined, signal ? { signal } : {});
+      await after(Math.max(0, ms), undefined, signal ? { signal } : {});
     } catch (error) {
       signal?.throwIfAborted();
       throw error;

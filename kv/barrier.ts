@@ -34,8 +34,8 @@ export interface Barrier {
    * A member counts once: when it arrives again before the barrier opens, after a crash or from
    * elsewhere, it takes its own place, and both calls go on when it opens. A call that is cancelled
    * withdraws its arrival, as far as the server can be reached; its member stays as long as another
-   * of its last 4 calls waits. A process that dies stays counted: cancelling a later call of its member
-   * does not change that.
+   * of its last 4 calls waits. A process that dies stays counted: cancelling a later call of its
+   * member does not change that.
    *
    * @param member who arrives, a text of up to 200 characters.
    * @returns the generation that is over: 0 for the first time that the barrier opened, then 1, …
