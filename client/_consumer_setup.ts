@@ -12,6 +12,7 @@ import { untilAborted } from "./deadline.ts";
 import { isJsflowError, JsflowError } from "./errors.ts";
 import type { StreamInfo } from "./stream_info.ts";
 import { findStream, listStreamNames, streamInfo } from "./streams.ts";
+import { toldConsumer } from "./told_consumer.ts";
 
 type Settings = ConsumerSettings<unknown, never>;
 
@@ -131,7 +132,12 @@ export async function findConsumer(
   const { consumer, stream } = target;
   const what = `find consumer ${consumer} of ${stream}`;
   try {
-    return await manage(core, what, target, ({ consumers }) => consumers.info(stream, consumer));
+    return await manage(
+      core,
+      what,
+      target,
+      async ({ consumers }) => toldConsumer(await consumers.info(stream, consumer)),
+    );
   } catch (error) {
     if (isJsflowError(error, "consumer_not_found")) return undefined;
     throw error;

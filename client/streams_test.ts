@@ -9,6 +9,7 @@ import { json } from "./json.ts";
 import { publishToStream } from "./publish_to_stream.ts";
 import { createStreams, type Streams } from "./streams.ts";
 import { subject } from "./subject.ts";
+import { withApiPrefix } from "./testdata/core_ground.ts";
 import { withCore, withMessaging } from "./testdata/nats_ground.ts";
 import { withClient } from "./testdata/server_ground.ts";
 
@@ -137,13 +138,7 @@ test("lookups wait out a moment in which JetStream does not answer", async () =>
     await nats.createStream({ name: "S", subjects: ["s"] });
     await core.manager();
     // Another prefix, which nobody serves at first, stands for a JetStream without a leader.
-    const late = new Proxy(core, {
-      get: (target, key) => {
-        if (key === "jetstream") return { apiPrefix: "LATE.API" };
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    const late = withApiPrefix(core, "LATE.API");
     const pending = createStreams(late).info("S");
     const served: string[] = [];
     const timer = setTimeout(() => {

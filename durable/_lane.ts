@@ -11,6 +11,7 @@ import type { Delivery } from "../client/delivery.ts";
 import { isJsflowError, JsflowError } from "../client/errors.ts";
 import { PullLoop } from "../client/pull_loop.ts";
 import { retryDelayMs, type RetryPolicy } from "../client/retry_policy.ts";
+import { toldConsumer } from "../client/told_consumer.ts";
 import { translateError } from "../client/translate_error.ts";
 import { isFinal } from "./_until_answered.ts";
 import type { OpenNamespace } from "./ensure_namespace.ts";
@@ -146,7 +147,7 @@ export class LaneReader {
     const action = `open consumer ${wanted.durable_name} of ${names.commands}`;
     let found: ConsumerInfo;
     try {
-      found = await manager.consumers.info(names.commands, wanted.durable_name);
+      found = toldConsumer(await manager.consumers.info(names.commands, wanted.durable_name));
     } catch (error) {
       const translated = translateError(error, action);
       if (!isJsflowError(translated, "consumer_not_found")) throw translated;

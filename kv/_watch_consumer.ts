@@ -7,6 +7,7 @@ import {
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
 import type { CallBounds } from "../client/call_options.ts";
+import { toldConsumer } from "../client/told_consumer.ts";
 import type { Bucket } from "./_bucket.ts";
 
 /** Milliseconds after which the server forgets a consumer that nobody pulls from. */
@@ -80,7 +81,8 @@ export function consumerInfo(target: ConsumerTarget, bounds: CallBounds): Promis
   return exchange(
     target,
     bounds,
-    ({ consumers }) => consumers.info(target.bucket.stream, target.consumer),
+    async ({ consumers }) =>
+      toldConsumer(await consumers.info(target.bucket.stream, target.consumer)),
   );
 }
 

@@ -37,3 +37,14 @@ export function fails(
 ): Promise<never> {
   return core.guard("try", { ...LONG, ...options }, () => Promise.reject(error));
 }
+
+/** The same core, which asks for JetStream under another prefix: a test answers there. */
+export function withApiPrefix(core: ClientCore, apiPrefix: string): ClientCore {
+  return new Proxy(core, {
+    get: (target, key) => {
+      if (key === "jetstream") return { apiPrefix };
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
