@@ -1,5 +1,6 @@
 import { systemClock } from "../client/clock.ts";
 import type { Bounds, Bucket, RawEntry } from "./_bucket.ts";
+import { overlayBucket } from "./_bucket_overlay.ts";
 import { isStartingUp } from "./_passing_error.ts";
 import { timeLeft } from "./_time_left.ts";
 
@@ -14,19 +15,7 @@ const PAUSES_MS: readonly number[] = [100, 200];
  */
 export function readingAtLeader(bucket: Bucket): Bucket {
   const last = (name: string, bounds: Bounds) => lastAtLeader(bucket, name, bounds);
-  return {
-    name: bucket.name,
-    stream: bucket.stream,
-    subjectPrefix: bucket.subjectPrefix,
-    core: bucket.core,
-    keys: bucket.keys,
-    facts: bucket.facts,
-    last,
-    lastAtLeader: last,
-    lastOfMany: (names, bounds) => bucket.lastOfMany(names, bounds),
-    write: (write, bounds) => bucket.write(write, bounds),
-    history: (name, bounds) => bucket.history(name, bounds),
-  };
+  return overlayBucket(bucket, { last, lastAtLeader: last });
 }
 
 /** A server that has just started may not know its buckets yet. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { JsflowError } from "../client/errors.ts";
 import type { Bucket, RawEntry } from "./_bucket.ts";
+import { overlayBucket } from "./_bucket_overlay.ts";
 import { barrier } from "./barrier.ts";
 import type { Coordination } from "./coordination.ts";
 import { lock, tryLock } from "./lock.ts";
@@ -35,22 +36,13 @@ class LaggingBucket {
   /** For the parts of a space. */
   readonly around = (bucket: Bucket): Bucket => {
     this.#bucket = bucket;
-    return {
-      name: bucket.name,
-      stream: bucket.stream,
-      subjectPrefix: bucket.subjectPrefix,
-      core: bucket.core,
-      keys: bucket.keys,
-      facts: bucket.facts,
+    return overlayBucket(bucket, {
       last: (name, bounds) => this.#shows(name, "followers") ?? bucket.last(name, bounds),
       lastAtLeader: async (name, bounds) => {
         await this.beforeLeader();
         return await (this.#shows(name, "leader") ?? bucket.lastAtLeader(name, bounds));
       },
-      lastOfMany: (names, bounds) => bucket.lastOfMany(names, bounds),
-      write: (write, bounds) => bucket.write(write, bounds),
-      history: (name, bounds) => bucket.history(name, bounds),
-    };
+    });
   };
 
   /** Keeps what a key holds now, for those who lag from here on. */

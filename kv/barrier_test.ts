@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { waitUntil } from "../testing/wait_until.ts";
 import type { Bounds, Bucket, RawWrite } from "./_bucket.ts";
+import { overlayBucket } from "./_bucket_overlay.ts";
 import { arriveAt, type BarrierState, withdraw } from "./_barrier_state.ts";
 import { openSpace } from "./_open_space.ts";
 import { type Space, spaceOf } from "./_space.ts";
@@ -23,20 +24,11 @@ class LateWrite {
   }
 
   /** For the parts of a space. */
-  readonly around = (bucket: Bucket): Bucket => ({
-    name: bucket.name,
-    stream: bucket.stream,
-    subjectPrefix: bucket.subjectPrefix,
-    core: bucket.core,
-    keys: bucket.keys,
-    facts: bucket.facts,
-    last: (name, bounds) => bucket.last(name, bounds),
-    lastAtLeader: (name, bounds) => bucket.lastAtLeader(name, bounds),
-    lastOfMany: (names, bounds) => bucket.lastOfMany(names, bounds),
-    history: (name, bounds) => bucket.history(name, bounds),
-    write: (write, bounds) =>
-      this.#store === undefined ? this.#send(bucket, write, bounds) : bucket.write(write, bounds),
-  });
+  readonly around = (bucket: Bucket): Bucket =>
+    overlayBucket(bucket, {
+      write: (write, bounds) =>
+        this.#store === undefined ? this.#send(bucket, write, bounds) : bucket.write(write, bounds),
+    });
 
   /** Lets it reach the server, which may refuse it. */
   async store(): Promise<void> {
