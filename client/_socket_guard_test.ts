@@ -32,13 +32,17 @@ function checkLetGo(socket: Socket | undefined): void {
   socket.emit("error", new Error("write EPIPE")); // throws when nobody listens
 }
 
+async function untilNewSocket(client: Client, old: ReturnType<typeof socketOf>): Promise<void> {
+  const isNew = () => client.status === "connected" && socketOf(client) !== old;
+  await waitUntil(isNew, { what: "it is connected anew" });
+}
+
 test("a socket that was let go of has a listener for errors, the first and later ones", async () => {
   await withConnected({ client: QUICK }, async ({ client }) => {
     for (let round = 0; round < 3; round++) {
       const socket = socketOf(client);
       await client.connection.reconnect();
-      const isNew = () => client.status === "connected" && socketOf(client) !== socket;
-      await waitUntil(isNew, { what: "it is connected anew" });
+      await untilNewSocket(client, socket);
       await client.connection.flush();
       checkLetGo(socket);
     }
@@ -54,9 +58,7 @@ test("encrypted sockets are guarded, the first and later ones", async () => {
     await withProxiedClient(server, { ...options, ...QUICK }, async (client, proxy) => {
       const first = socketOf(client);
       proxy.reset();
-      await waitUntil(() => client.status === "connected" && socketOf(client) !== first, {
-        what: "it is connected anew",
-      });
+      await untilNewSocket(client, first);
       const second = socketOf(client);
       await client.close();
       for (const socket of [first, second]) {
@@ -84,8 +86,7 @@ for (const tls of [false, true]) {
       for (let round = 0; round < 2; round++) {
         const socket = socketOf(client);
         await client.connection.reconnect();
-        const isNew = () => client.status === "connected" && socketOf(client) !== socket;
-        await waitUntil(isNew, { what: "it is connected anew" });
+        await untilNewSocket(client, socket);
         await client.connection.flush();
       }
     });

@@ -177,29 +177,29 @@ class SettledWrite {
     const expected = replaces.revision;
     if (this.#isBlind) return undefined; // looked at anew
     const refused = { error: this.#ground.conflict(expected, cause) };
-    const unknown = { error: this.#unknown(cause) };
+    const unknown = () => ({ error: this.#unknown(cause) });
     const named = revisionIn(cause);
     const hasMovedOn = named !== undefined && named > expected;
     const isCertain = hasMovedOn || (named !== undefined && !this.#ground.isReplicated);
     if (isCertain && !this.#isOpenEnded) return refused;
     this.#isDoubtful = true;
     const last = await this.#ground.last(this.#step());
-    if (last === undefined && this.#maybeStored && hasMovedOn) return unknown;
+    if (last === undefined && this.#maybeStored && hasMovedOn) return unknown();
     if (last === undefined || last.revision <= expected) {
       // The leader has not come to it yet, or what was expected is not there any more.
       const isThere = (last?.revision ?? 0) === expected;
       if (isThere || !await this.#ground.isPast(expected, this.#step())) return undefined;
-      return this.#maybeStored ? unknown : refused;
+      return this.#maybeStored ? unknown() : refused;
     }
     let fate = fateOf({ nonce, expected }, [lineageOf(last)]);
     if (fate.kind === "hidden") fate = await this.#lookCloser(expected);
     if (fate.kind === "applied") return { revision: fate.revision };
     if (fate.kind === "refused") return refused;
-    if (this.#maybeStored) return unknown;
+    if (this.#maybeStored) return unknown();
     if (!hasMovedOn) return undefined;
     // Whoever names a later revision would have known the write's id, unless it was started anew.
     const isFresh = this.#ground.clock.monotonic() - this.#begunAt < RESTART_MS;
-    return isFresh ? refused : unknown;
+    return isFresh ? refused : unknown();
   }
 
   /** Looks at what is stored of the key after what the write expected: some may be missing. */
